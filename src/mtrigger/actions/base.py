@@ -1,0 +1,93 @@
+"""What every action is given, and what it has to be.
+
+An action is one class with two verbs: `run` does it, `preview` says what it would do and sends nothing.
+Raising is how it reports failure: `PermanentError` for "never", `RetryLater` for "not before", anything else
+for "the rule's retry policy decides". Adding one takes one file here and one line in `actions/__init__.py`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from mtrigger.templates import Templates
+
+
+class ActionConfig(BaseModel):
+    """Base of every action's settings in a rule file: unknown keys are mistakes, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One attempt at one delivery, as an action sees it.
+
+    `scope` holds the names of section "Templates and actions" in docs/rules.md: `document`, `before`,
+    `event` (operation, database, collection, key, time, id), `rule`, `delivery` (id, attempt), `changed`, `now`.
+    The fields below it are the same facts, typed, for actions that build protocol messages.
+    """
+
+    scope: Mapping[str, Any]
+    rule: str
+    action: str
+    delivery_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an action would do: a line for a list, and the parts a person would want to read.
+
+    `parts` maps a heading ("To", "Subject", "HTML") to its text, in reading order.
+    """
+
+    summary: str
+    parts: Mapping[str, str]
+
+
+class Action(Protocol):
+    """An action of one rule, ready to run. Actions are shared between attempts and must not keep state."""
+
+    async def run(self, work: Work) -> str:
+        """Do it. Returns a short account of what came of it, such as the server's answer."""
+        ...
+
+    def preview(self, work: Work) -> Preview:
+        """Say what would be done. Raises what `run` would raise before it reaches anything outside."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigMistake:
+    """Something wrong in an action's settings that only a look at the surroundings can tell.
+
+    `path` leads to the value within the action's settings, e.g. ("attachments", 0, "name"). `line` and
+    `column`, when given, count within that value's text (or within `file`, when that is given).
+    """
+
+    path: tuple[str | int, ...]
+    message: str
+    line: int = 0
+    column: int = 0
+    file: str = ""
+
+
+ConfigT = TypeVar("ConfigT", bound=ActionConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionKind(Generic[ConfigT]):
+    """One kind of action: its name in `do:`, the model of its settings, and how to check and to open it.
+
+    `mistakes(config, templates)` yields what is wrong beyond the model (a template that does not compile, a
+    function that does not exist) without touching the network. `open(config, services)` makes the action.
+    `shorthand`, if set, is the settings key meant by a bare string (`function: "package.module:name"`).
+    """
+
+    name: str
+    config: type[ConfigT]
+    mistakes: Callable[[ConfigT, Templates], Iterator[ConfigMistake]]
+    open: Callable[[ConfigT, "Services"], Action]
+    shorthand: str = ""

@@ -1,0 +1,102 @@
+"""What is owed: a delivery is one action of one rule, owed for one event.
+
+A delivery's id is a pure function of (cluster, event, rule, action), so an event that is read twice owes
+nothing twice. The outcomes an attempt can have are values here; turning them into rows is the stores' work.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+
+from mtrigger.events import ChangeEvent
+
+
+class Status(StrEnum):
+    """Where a delivery stands. `pending` and `retrying` are open; all others are settled."""
+
+    PENDING = "pending"
+    RETRYING = "retrying"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    SUPPRESSED = "suppressed"
+    DISCARDED = "discarded"
+
+
+OPEN = (Status.PENDING, Status.RETRYING)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One action of one rule, owed for one event.
+
+    `action` is the action's name within its rule ("email", a second one "email-2"); `lane` the sequence the
+    delivery must keep its place in; `position` the event's token; `number` the delivery's place among those of
+    one event (rules, then actions), so that (position, number) orders all deliveries. `due_at` is set while a
+    retry waits.
+    """
+
+    id: str
+    rule: str
+    action: str
+    partition: str
+    lane: str
+    position: str
+    number: int
+    event: ChangeEvent
+    created_at: datetime
+    attempts: int = 0
+    due_at: datetime | None = None
+
+    def after(self, outcome: "Retrying") -> Self:
+        """The same delivery, waiting for its next attempt."""
+        return replace(self, attempts=self.attempts + 1, due_at=outcome.due_at)
+
+
+def delivery_id(cluster: str, token: str, rule: str, action: str) -> str:
+    """The id of what `rule` owes through `action` for the event at `token`: 32 hexadecimal digits."""
+    text = "\x00".join((cluster, token, rule, action))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The action has run. `detail` says what came of it ("250 queued", "204")."""
+
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """The action failed; it is due again at `due_at`."""
+
+    error: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """The action failed for good: it stays in the outbox until somebody retries or discards it."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """The action was left out on purpose; `reason` says which rule of the house."""
+
+    reason: str
+
+
+Outcome = Delivered | Retrying | Dead | Suppressed
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What one attempt came to, ready to be written: the attempt began `at` and took `took` seconds."""
+
+    delivery: Delivery
+    outcome: Outcome
+    at: datetime
+    took: float

@@ -1,0 +1,95 @@
+"""Every error that has a meaning of its own, and the exit code it ends the process with.
+
+The tree:
+
+    MtriggerError                    1   something that ends a command with one clear sentence
+      SettingsError                 64   an option, an environment variable or an address is wrong
+      RulesError                    64   rule files with mistakes (all of them, with file, line and column)
+      DeploymentError               69   MongoDB cannot be reached, or cannot be watched as it stands
+      PositionError                 78   the stored position needs an operator
+    ConditionError                       a `when:` expression that cannot be read (line, column, what was expected)
+    PermanentError                       raised by an action: trying again is pointless
+    RetryLater(after)                    raised by an action: try again, not before `after` seconds
+
+An action may raise anything else too: that is a transient failure, and the rule's retry policy decides.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class MtriggerError(Exception):
+    """Ends a command: the message is one sentence with the way out, shown without a traceback."""
+
+    exit_code = 1
+
+
+class SettingsError(MtriggerError):
+    """An option, an environment variable or an address is wrong."""
+
+    exit_code = 64
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mistake:
+    """One thing wrong in one file. Lines and columns count from 1."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+class RulesError(MtriggerError):
+    """Rule files with mistakes. `mistakes` holds every one of them, sorted by file and line."""
+
+    exit_code = 64
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        self.mistakes = tuple(sorted(mistakes))
+        super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
+
+
+class DeploymentError(MtriggerError):
+    """MongoDB cannot be reached, or cannot be watched as it stands (no replica set, no permission)."""
+
+    exit_code = 69
+
+
+class PositionError(MtriggerError):
+    """The stored position cannot be used as it is; going on would skip events without a word."""
+
+    exit_code = 78
+
+
+class ConditionError(Exception):
+    """A `when:` expression that cannot be read.
+
+    `line` and `column` count from 1, within the expression. `expected` is a short phrase such as
+    "a value" or "one of: and, or"; empty if there is nothing useful to say.
+    """
+
+    def __init__(self, message: str, line: int = 1, column: int = 1, expected: str = "") -> None:
+        self.message = message
+        self.line = line
+        self.column = column
+        self.expected = expected
+        super().__init__(message + (f" (expected {expected})" if expected else ""))
+
+
+class PermanentError(Exception):
+    """Raise it in an action when trying again is pointless: the delivery is dead at once."""
+
+
+class RetryLater(Exception):  # noqa: N818 - reads as what it asks for: `raise RetryLater(after=60)`
+    """Raise it in an action to be called again after `after` seconds, whatever the rule's delays say.
+
+    The attempt counts: after the policy's last attempt the delivery is dead.
+    """
+
+    def __init__(self, after: float, reason: str = "") -> None:
+        self.after = after
+        super().__init__(reason or f"asked to be tried again in {after:g} s")

@@ -1,0 +1,51 @@
+"""When a failed action is tried again, and when it is given up.
+
+Pure: everything that varies (the clock, chance) is an argument. The delays grow exponentially and are drawn
+with full jitter, so that a thousand deliveries that failed together do not come back together
+(M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mtrigger.deliveries import Dead, Delivery, Retrying
+from mtrigger.errors import PermanentError, RetryLater
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """`attempts` in all (the first one included); delays and ages in seconds.
+
+    `max_age` counts from the moment the delivery was created: an older delivery is not tried again.
+    """
+
+    attempts: int = 12
+    first_delay: float = 1.0
+    max_delay: float = 3600.0
+    max_age: float = 86400.0
+
+
+def delay(policy: RetryPolicy, attempt: int, chance: float) -> float:
+    """Seconds to wait after failed attempt number `attempt` (from 1); `chance` is uniform in [0, 1)."""
+    doublings = min(attempt - 1, 60)  # beyond that the ceiling has long been reached; keeps the power finite
+    ceiling = min(policy.max_delay, policy.first_delay * 2.0**doublings)
+    return ceiling * chance
+
+
+def after_failure(
+    delivery: Delivery, error: BaseException, message: str, policy: RetryPolicy, now: datetime, chance: float
+) -> Retrying | Dead:
+    """Decide what becomes of `delivery` after an attempt that raised `error`.
+
+    `delivery.attempts` is the number of attempts before this one; `message` is what the error is reported as.
+    """
+    attempt = delivery.attempts + 1
+    if isinstance(error, PermanentError):
+        return Dead(message)
+    if attempt >= policy.attempts:
+        return Dead(f"{message} (gave up after {attempt} attempt{'s' if attempt > 1 else ''})")
+    wait = error.after if isinstance(error, RetryLater) else delay(policy, attempt, chance)
+    due_at = now + timedelta(seconds=wait)
+    if (due_at - delivery.created_at).total_seconds() > policy.max_age:
+        return Dead(f"{message} (gave up: older than {policy.max_age:g} s by the next attempt)")
+    return Retrying(message, due_at)

@@ -1,0 +1,84 @@
+"""What a rule is: which events it wants, and what is owed for each of them.
+
+Rules are frozen. They are made by `mtrigger.loading` from YAML and never change afterwards; a changed file
+makes a new rule.
+"""
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from pydantic import BaseModel
+
+from mtrigger.conditions import Condition
+from mtrigger.retry import RetryPolicy
+
+Ordering = Literal["document", "rule", "none"]
+Operation = Literal["insert", "update", "replace", "delete"]
+
+
+@dataclass(frozen=True)
+class Collections:
+    """The collections a rule watches: `db.collection`, with `*` for any run of characters but the dot
+    between database and collection (`shop.*`, `*.orders`, `shop.orders_*`)."""
+
+    patterns: tuple[str, ...]
+
+    @property
+    def exact(self) -> frozenset[str]:
+        """The namespaces named in full."""
+        return frozenset(pattern for pattern in self.patterns if "*" not in pattern)
+
+    @property
+    def wildcards(self) -> tuple[str, ...]:
+        """The patterns with a `*`."""
+        return tuple(pattern for pattern in self.patterns if "*" in pattern)
+
+    @cached_property
+    def _regex(self) -> re.Pattern[str]:
+        return re.compile("|".join(wildcard_regex(pattern) for pattern in self.patterns), re.DOTALL)
+
+    def include(self, namespace: str) -> bool:
+        """Whether `namespace` ("db.collection") is one of them."""
+        return self._regex.fullmatch(namespace) is not None
+
+
+def wildcard_regex(pattern: str) -> str:
+    """A collection pattern as an unanchored regular expression that Python and MongoDB read alike.
+
+    A `*` in the database part cannot match a dot (database names have none); in the collection part it can.
+    """
+    database, _, collection = pattern.partition(".")
+    parts = (database.replace("*", "\0[^.]*\0"), collection.replace("*", "\0.*\0"))
+    return r"\.".join(
+        "".join(piece if place % 2 else re.escape(piece) for place, piece in enumerate(part.split("\0")))
+        for part in parts
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RuleAction:
+    """One entry of `do:`. `name` is unique within the rule: the kind, numbered from the second one on
+    ("email", "email-2"), so that a delivery's id stays the same when other actions are added after it."""
+
+    name: str
+    kind: str
+    config: BaseModel
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A declarative rule, checked and compiled."""
+
+    name: str
+    collections: Collections
+    actions: tuple[RuleAction, ...]
+    description: str = ""
+    enabled: bool = True
+    operations: frozenset[str] = frozenset({"insert", "update", "replace"})
+    fields: tuple[str, ...] = ()
+    condition: Condition | None = None
+    ordering: Ordering = "document"
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    file: str = ""
