@@ -32,9 +32,8 @@ class Delivery:
     """One action of one rule, owed for one event.
 
     `action` is the action's name within its rule ("email", a second one "email-2"); `lane` the sequence the
-    delivery must keep its place in; `position` the event's token; `number` the delivery's place among those of
-    one event (rules, then actions), so that (position, number) orders all deliveries. `due_at` is set while a
-    retry waits.
+    delivery must keep its place in; `position` the event's token, by which the deliveries of a line (one
+    action of one rule) are ordered. `due_at` is set while a retry waits.
     """
 
     id: str
@@ -43,7 +42,6 @@ class Delivery:
     partition: str
     lane: str
     position: str
-    number: int
     event: ChangeEvent
     created_at: datetime
     attempts: int = 0
@@ -56,7 +54,7 @@ class Delivery:
 
 def delivery_id(cluster: str, token: str, rule: str, action: str) -> str:
     """The id of what `rule` owes through `action` for the event at `token`: 32 hexadecimal digits."""
-    text = "\x00".join((cluster, token, rule, action))
+    text = f"{cluster}\0{token}\0{rule}\0{action}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -7,7 +7,7 @@ The tree:
       RulesError                    64   rule files with mistakes (all of them, with file, line and column)
       DeploymentError               69   MongoDB cannot be reached, or cannot be watched as it stands
       PositionError                 78   the stored position needs an operator
-    ConditionError                       a `when:` expression that cannot be read (line, column, what was expected)
+    ConditionError                       a `when:` expression that cannot be read (where, what was expected)
     PermanentError                       raised by an action: trying again is pointless
     RetryLater(after)                    raised by an action: try again, not before `after` seconds
 

@@ -69,10 +69,9 @@ class ChangeEvent:
         if self.operation == "update":
             return {**self.updated, **dict.fromkeys(self.removed)}
         if self.operation in ("insert", "replace") and self.document is not None:
-            before = self.before or _NOTHING
-            document = self.document
-            new = {name: value for name, value in document.items() if name not in before or before[name] != value}
-            return {**new, **{name: None for name in before if name not in document}}
+            before, now = self.before or _NOTHING, self.document
+            new = {name: value for name, value in now.items() if name not in before or before[name] != value}
+            return {**new, **{name: None for name in before if name not in now}}
         return {}
 
     def with_document(self, document: Document, image: Image) -> Self:

@@ -37,24 +37,27 @@ class Collections:
 
     @cached_property
     def _regex(self) -> re.Pattern[str]:
-        return re.compile("|".join(wildcard_regex(pattern) for pattern in self.patterns), re.DOTALL)
+        return re.compile("|".join(_namespace_regex(pattern) for pattern in self.patterns), re.DOTALL)
 
     def include(self, namespace: str) -> bool:
         """Whether `namespace` ("db.collection") is one of them."""
         return self._regex.fullmatch(namespace) is not None
 
 
-def wildcard_regex(pattern: str) -> str:
-    """A collection pattern as an unanchored regular expression that Python and MongoDB read alike.
+def database_regex(pattern: str) -> str:
+    """The database part of a collection pattern as an unanchored regular expression that Python and MongoDB
+    read alike. A `*` matches no dot (database names have none)."""
+    return "[^.]*".join(re.escape(piece) for piece in pattern.split("*"))
 
-    A `*` in the database part cannot match a dot (database names have none); in the collection part it can.
-    """
+
+def collection_regex(pattern: str) -> str:
+    """The collection part of a collection pattern, likewise. A `*` matches dots too."""
+    return ".*".join(re.escape(piece) for piece in pattern.split("*"))
+
+
+def _namespace_regex(pattern: str) -> str:
     database, _, collection = pattern.partition(".")
-    parts = (database.replace("*", "\0[^.]*\0"), collection.replace("*", "\0.*\0"))
-    return r"\.".join(
-        "".join(piece if place % 2 else re.escape(piece) for place, piece in enumerate(part.split("\0")))
-        for part in parts
-    )
+    return rf"{database_regex(database)}\.{collection_regex(collection)}"
 
 
 @dataclass(frozen=True, slots=True)
