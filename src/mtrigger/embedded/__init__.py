@@ -2,7 +2,7 @@
 
 For the demo, for `watch` without `--uri`, and for the tests. The promises:
 
-* The server does not outlive the process that started it, not even after `kill -9`, and stops cleanly then too.
+* The server never outlives the process that started it, not even after `kill -9`; even then it stops cleanly.
 * Ctrl-C in the terminal does not reach it: it stops when `stop` is called.
 * A data folder is kept and can be used again, on another port and after a crash; it serves one at a time.
 

@@ -47,7 +47,7 @@ needs code between fork and exec in a process with threads, and does not exist o
 
 
 class EmbeddedServer:
-    """A running one-member replica set, made by `start`. `uri` is its address; leaving the context stops it."""
+    """A running one-member replica set at `uri`, made by `start`. Leaving its context stops it."""
 
     def __init__(self, supervisor: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self.port = port
@@ -187,7 +187,7 @@ def _advance(port: int) -> str | None:
 
 
 def _is_primary(admin: Any, host: str) -> bool:
-    """Whether the server takes writes. If it has no replica set yet, or one on another port, mend that first."""
+    """Whether the server takes writes. A missing replica set, or one on another port, is mended first."""
     from pymongo.errors import OperationFailure
 
     hello = admin.command("hello")

@@ -1,0 +1,121 @@
+"""Servers that a test starts for itself, with arguments of its own; all gone when the test is over."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import ConnectionFailure
+
+from mtrigger.embedded import EmbeddedServer, find_mongod
+from mtrigger.errors import DeploymentError
+from support.polling import eventually_sync
+
+TEST_ARGUMENTS = (
+    "--setParameter",
+    "enableTestCommands=1",
+    "--setParameter",
+    "diagnosticDataCollectionEnabled=false",
+)
+
+
+class RunningServer(Protocol):
+    """What a test needs to know of a server."""
+
+    uri: str
+
+    def stop(self) -> None: ...
+
+
+class StandaloneServer:
+    """A `mongod` that is no replica set: what a user has who installed MongoDB and changed nothing."""
+
+    def __init__(self, data: Path, arguments: Sequence[str] = ()) -> None:
+        port = free_port()
+        self.uri = f"mongodb://127.0.0.1:{port}/"
+        data.mkdir(parents=True, exist_ok=True)
+        options = ("--dbpath", str(data), "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket")
+        self._process = subprocess.Popen(
+            [str(find_mongod()), *options, *TEST_ARGUMENTS, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        eventually_sync(self._answers, timeout=60)
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, f"mongod ended with {self._process.returncode}"
+        client: MongoClient[dict[str, Any]] = MongoClient(self.uri, serverSelectionTimeoutMS=1000)
+        with client:
+            try:
+                return bool(client.admin.command("ping")["ok"])
+            except ConnectionFailure:
+                return False  # not yet
+
+    def stop(self) -> None:
+        """Stop the server and wait for its end."""
+        self._process.terminate()
+        self._process.wait(60)
+
+
+class MongoServers:
+    """Starts servers on folders below `folder`; `stop_all` ends and removes them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._servers: list[RunningServer] = []
+
+    def replica_set(self, *arguments: str) -> EmbeddedServer:
+        """A one-member replica set; `arguments` go to `mongod`, such as `--oplogSize 990`."""
+        server = EmbeddedServer.start(self._data(), arguments=(*TEST_ARGUMENTS, *arguments))
+        self._servers.append(server)
+        return server
+
+    def standalone(self, *arguments: str) -> StandaloneServer:
+        """A server that is no replica set."""
+        server = StandaloneServer(self._data(), arguments)
+        self._servers.append(server)
+        return server
+
+    def with_users(self, *arguments: str) -> EmbeddedServer:
+        """A replica set with access control on and no user yet: make the first one through its `uri`.
+
+        The localhost exception allows that once, for a client without credentials.
+        """
+        key = self._folder / "keyfile"
+        if not key.exists():
+            key.touch(0o600)
+            key.write_text("forTestsOnly0123456789")
+        return self.replica_set("--auth", "--keyFile", str(key), *arguments)
+
+    def stop_all(self) -> None:
+        """Stop every server and delete its data."""
+        for server in self._servers:
+            server.stop()
+        shutil.rmtree(self._folder, ignore_errors=False)
+
+    def _data(self) -> Path:
+        return self._folder / f"server-{len(self._servers)}"
+
+
+def mongod_or_skip() -> None:
+    """Skip the test when there is no `mongod`; in CI that is an error."""
+    try:
+        find_mongod()
+    except DeploymentError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nobody uses at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
