@@ -1,0 +1,237 @@
+"""Templates: what a rule's strings and the files in `templates/` become for one delivery.
+
+Keeps four promises: a template sees documents as data only; HTML is escaped; a missing field is an error that
+names it; a rendering is bounded in output and in work, and is never handed out in part.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, TemplateNotFound, TemplateSyntaxError, Undefined, nodes
+from jinja2 import Template as CompiledTemplate
+from jinja2.environment import TemplateExpression
+
+from mtrigger.templates.environment import SandboxEnvironment, escapes
+from mtrigger.templates.rendering import MOST_CHARACTERS, RenderError, collect, scope_of, work_bounded
+from mtrigger.templates.syntax import foreign_names, only_expression, references
+from mtrigger.templates.values import Fields, outgoing, printed
+
+__all__ = [
+    "MOST_CHARACTERS",
+    "SCOPE_NAMES",
+    "Fields",
+    "RenderError",
+    "Template",
+    "TemplateMistake",
+    "Templates",
+    "ValueTemplate",
+    "escapes",
+    "printed",
+    "scope_of",
+]
+
+SCOPE_NAMES = frozenset({"document", "before", "event", "rule", "delivery", "changed", "now"})
+"""The names every action's templates see."""
+
+
+class TemplateMistake(Exception):  # noqa: N818 - a mistake in a file, as in errors.Mistake
+    """A template that cannot be used: it does not compile, is not there, or lies outside the folder.
+
+    `file` is the template's name within the folder, "" for inline text; `line` counts from 1.
+    """
+
+    def __init__(self, message: str, file: str = "", line: int = 1) -> None:
+        self.message = message
+        self.file = file
+        self.line = line
+        super().__init__(f"{file}:{line}: {message}" if file else message)
+
+
+class Template:
+    """A compiled template, or an expression, ready to render any number of times."""
+
+    __slots__ = ("_compiled", "name", "source")
+
+    def __init__(self, compiled: CompiledTemplate, source: str, name: str) -> None:
+        self._compiled = compiled
+        self.source = source
+        self.name = name
+
+    def render(self, scope: Mapping[str, Any]) -> str:
+        """The text for `scope`. Raises RenderError; returns all of the text or nothing."""
+        fields = scope_of(scope)
+        with work_bounded(fields, self.name):
+            return collect(self._compiled.generate(dict(fields)))
+
+
+class ValueTemplate:
+    """An inline template for a value: `{{ … }}` alone keeps the value and its type, anything else is text."""
+
+    __slots__ = ("_expression", "_text")
+
+    def __init__(self, text: Template, expression: TemplateExpression | None) -> None:
+        self._text = text
+        self._expression = expression
+
+    def render(self, scope: Mapping[str, Any]) -> Any:
+        """The value for `scope`, ready for BSON (Decimal128, dicts, lists). Raises RenderError."""
+        if self._expression is None:
+            return self._text.render(scope)
+        fields = scope_of(scope)
+        with work_bounded(fields, ""):
+            value = self._expression(dict(fields))
+            if isinstance(value, Undefined):
+                str(value)  # raises, naming what is missing
+            return outgoing(value)
+
+
+class Templates:
+    """The templates of one set of rules: files below `folder`, and the inline texts of the rules.
+
+    Everything is compiled once. A changed file is seen by a new `Templates`.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self._environment = SandboxEnvironment(_ConfinedLoader(folder) if folder is not None else None)
+        self._html = self._environment.overlay(autoescape=_escapes_unnamed)
+        self._inline: dict[tuple[str, str], Template] = {}
+        self._files: dict[str, Template] = {}
+
+    def text(self, source: str) -> Template:
+        """An inline template whose values are put in as they are. Raises TemplateMistake."""
+        return self._compile("text", source, self._environment)
+
+    def html(self, source: str) -> Template:
+        """An inline template whose values are escaped for HTML. Raises TemplateMistake."""
+        return self._compile("html", source, self._html)
+
+    def value(self, source: str) -> ValueTemplate:
+        """An inline template for a value that may keep its type. Raises TemplateMistake."""
+        text = self.text(source)
+        expression = only_expression(self._environment, source)
+        if expression is None:
+            return ValueTemplate(text, None)
+        return ValueTemplate(text, self._environment.compile_expression(expression, undefined_to_none=False))
+
+    def file(self, name: str) -> Template:
+        """The template file `name`, a path within the folder; HTML and XML by suffix are escaped.
+
+        The templates it extends and includes by name are compiled too. Raises TemplateMistake.
+        """
+        if name not in self._files:
+            self._files[name] = self._load(name, ())
+        return self._files[name]
+
+    def has(self, name: str) -> bool:
+        """Whether there is a readable template file `name` within the folder."""
+        loader = self._environment.loader
+        if loader is None:
+            return False
+        try:
+            loader.get_source(self._environment, name)
+        except (TemplateNotFound, OSError, UnicodeDecodeError):
+            return False
+        return True
+
+    def mistakes(self, template: Template, names: frozenset[str] = SCOPE_NAMES) -> Iterator[TemplateMistake]:
+        """Names that `template` or a template it uses reads, but neither `names` nor they themselves give."""
+        group: dict[str, nodes.Template] = {}
+        self._gather(template.name, template.source, group)
+        for file, line, name in foreign_names(group, names | self._environment.globals.keys()):
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = (
+                f"did you mean {close[0]!r}?"
+                if close
+                else f"a field of the document is written document.{name}"
+            )
+            yield TemplateMistake(f"there is no {name!r} here; {hint}", file, line)
+
+    def _gather(self, name: str, source: str, group: dict[str, nodes.Template]) -> None:
+        group[name] = self._environment.parse(source)
+        for reference, _ in references(group[name]):
+            if reference not in group:
+                self._gather(reference, self.file(reference).source, group)
+
+    def _compile(self, kind: str, source: str, environment: SandboxEnvironment) -> Template:
+        known = self._inline.get((kind, source))
+        if known is None:
+            compiled = _compiled(environment, lambda: environment.from_string(source), "")
+            known = self._inline[kind, source] = Template(compiled, source, "")
+            self._check_references(known, ())
+        return known
+
+    def _load(self, name: str, above: tuple[str, ...]) -> Template:
+        loader = self._environment.loader
+        if loader is None:
+            raise TemplateMistake(f"there is no templates folder to find {name!r} in")
+        try:
+            source = loader.get_source(self._environment, name)[0]
+        except TemplateNotFound:
+            raise TemplateMistake(self._not_found(name)) from None
+        except UnicodeDecodeError as error:
+            raise TemplateMistake(f"not UTF-8 text (byte {error.start + 1})", name) from None
+        except OSError as error:
+            raise TemplateMistake(f"cannot be read: {error.strerror}", name) from None
+        compiled = _compiled(self._environment, lambda: self._environment.get_template(name), name)
+        template = Template(compiled, source, name)
+        self._check_references(template, (*above, name))
+        return template
+
+    def _check_references(self, template: Template, above: tuple[str, ...]) -> None:
+        for reference, line in references(self._environment.parse(template.source)):
+            if reference in above or reference in self._files:
+                continue
+            try:
+                self._files[reference] = self._load(reference, above)
+            except TemplateMistake as mistake:
+                if mistake.file:
+                    raise
+                raise TemplateMistake(mistake.message, template.name, line) from None
+
+    def _not_found(self, name: str) -> str:
+        assert self.folder is not None
+        if not self.folder.is_dir():
+            return f"there is no template {name!r}: the templates folder {self.folder} does not exist"
+        if ".." in Path(name).parts or Path(name).is_absolute() or (self.folder / name).exists():
+            return f"the template {name!r} is not a file within the templates folder {self.folder}"
+        assert self._environment.loader is not None
+        close = difflib.get_close_matches(name, self._environment.loader.list_templates(), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return f"there is no template {name!r} in {self.folder}{hint}"
+
+
+class _ConfinedLoader(FileSystemLoader):
+    """Files of one folder. Links may point anywhere within it (as Kubernetes mounts do) but not out of it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._root = folder.resolve()
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        contents, filename, uptodate = super().get_source(environment, template)
+        if not Path(filename).resolve().is_relative_to(self._root):
+            raise TemplateNotFound(template)
+        return contents, template, uptodate  # errors speak of the name, not of the path
+
+
+def _escapes_unnamed(name: str | None) -> bool:
+    return name is None or escapes(name)
+
+
+def _compiled(
+    environment: Environment, compile_it: Callable[[], CompiledTemplate], name: str
+) -> CompiledTemplate:
+    try:
+        return compile_it()
+    except TemplateSyntaxError as error:
+        message = (error.message or "does not compile").rstrip(".")
+        unknown = re.fullmatch(r"No filter named '(.+)'", message)
+        close = difflib.get_close_matches(unknown[1], environment.filters, n=1) if unknown else []
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise TemplateMistake(message + hint, error.name or name, error.lineno) from None
+    except RecursionError:
+        raise TemplateMistake("nested too deeply", name) from None

@@ -1,0 +1,55 @@
+"""What a template's syntax alone tells: what it uses, which names it needs, whether it is a single value."""
+
+import re
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+
+from jinja2 import Environment, meta, nodes
+
+_ONE_EXPRESSION = re.compile(r"\{\{[+-]?(.*?)[+-]?\}\}", re.DOTALL)
+
+
+def references(tree: nodes.Template) -> Iterator[tuple[str, int]]:
+    """(name, line) of the templates that `tree` extends, includes or imports by a fixed name."""
+    for node in tree.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)):
+        assert isinstance(node, nodes.Extends | nodes.Include | nodes.Import | nodes.FromImport)
+        optional = isinstance(node, nodes.Include) and node.ignore_missing
+        name = node.template
+        if isinstance(name, nodes.Const) and isinstance(name.value, str) and not optional:
+            yield name.value, node.lineno
+
+
+def foreign_names(
+    group: Mapping[str, nodes.Template], given: AbstractSet[str]
+) -> Iterator[tuple[str, int, str]]:
+    """(file, line, name) of every name that the templates of `group` read and nobody sets.
+
+    Templates that extend and include each other see each other's names, so they are judged together.
+    """
+    known = set(given)
+    for tree in group.values():
+        known.update(node.name for node in tree.find_all(nodes.Name) if node.ctx in ("store", "param"))
+        known.update(node.name for node in tree.find_all(nodes.Block))
+        known.update(node.name for node in tree.find_all(nodes.Macro))
+        known.update(node.target for node in tree.find_all(nodes.Import))
+        for imports in tree.find_all(nodes.FromImport):
+            known.update(name if isinstance(name, str) else name[1] for name in imports.names)
+    for file, tree in group.items():
+        strange = meta.find_undeclared_variables(tree) - known
+        first: dict[str, int] = {}
+        for node in tree.find_all(nodes.Name):
+            if node.name in strange:
+                first.setdefault(node.name, node.lineno)
+        for name, line in sorted(first.items(), key=lambda item: item[1]):
+            yield file, line, name
+
+
+def only_expression(environment: Environment, source: str) -> str | None:
+    """The expression of a template that is one `{{ … }}` and nothing else, or None."""
+    text = source.strip()
+    match = _ONE_EXPRESSION.fullmatch(text)
+    body = environment.parse(text).body if match else []
+    if match is None or len(body) != 1 or not isinstance(body[0], nodes.Output):
+        return None
+    parts = body[0].nodes
+    return match[1] if len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData) else None

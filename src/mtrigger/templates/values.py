@@ -1,0 +1,106 @@
+"""Document values inside templates: what they become on the way in, how they print, and the way back.
+
+Keeps the promise that a document is data only: a mapping becomes `Fields`, whose names are its keys and
+nothing else, and a number computes whatever BSON type it was stored as.
+"""
+
+import base64
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from bson import json_util
+from bson.binary import UUID_SUBTYPE, Binary
+from bson.datetime_ms import DatetimeMS
+from bson.decimal128 import Decimal128, create_decimal128_context
+
+_LONGEST_PLAIN_DECIMAL = 40
+"""Decimals whose leading digit is further than this from the point print with an exponent."""
+
+_DECIMAL128 = create_decimal128_context()
+
+
+class Fields(dict[str, Any]):
+    """A document (or a sub-document) in a template; `path` is how a template reaches it, for messages."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, values: Mapping[str, Any], path: str = "") -> None:
+        self.path = path
+        prefix = f"{path}." if path else ""
+        super().__init__((str(key), incoming(value, f"{prefix}{key}")) for key, value in values.items())
+
+
+def incoming(value: Any, path: str = "") -> Any:
+    """`value` as templates see it: Decimal128 as Decimal, naive dates as UTC, mappings as `Fields`."""
+    if isinstance(value, Fields):
+        return value
+    if isinstance(value, Mapping):
+        return Fields(value, path)
+    if isinstance(value, list | tuple):
+        return [incoming(item, f"{path}[{place}]") for place, item in enumerate(value)]
+    if isinstance(value, Decimal128):
+        return value.to_decimal()
+    if isinstance(value, datetime) and value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
+    return value
+
+
+def outgoing(value: Any) -> Any:
+    """The way back: a value from a template, ready for BSON. Decimals are rounded to 34 digits."""
+    if isinstance(value, Mapping):
+        return {str(key): outgoing(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [outgoing(item) for item in value]
+    if isinstance(value, Decimal):
+        return Decimal128(_DECIMAL128.create_decimal(value))
+    return value
+
+
+def printed(value: Any) -> Any:
+    """What `{{ value }}` prints: nothing for null, ISO 8601 in UTC for dates, JSON for documents and arrays.
+
+    Text, whole numbers, ids and what templates themselves make (escaped text, macros) are left as they are.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal):
+        return _decimal(value)
+    if isinstance(value, datetime):
+        return _iso(value)
+    if isinstance(value, DatetimeMS):
+        return str(int(value))  # outside the years 1 to 9999: no calendar date in Python
+    if isinstance(value, bytes):
+        return _binary(value)
+    if isinstance(value, Mapping | list | tuple):
+        return extended_json(value)
+    return value
+
+
+def extended_json(value: Any, indent: int | None = None) -> str:
+    """`value` as relaxed MongoDB Extended JSON (v2), in plain UTF-8 characters."""
+    return json_util.dumps(
+        outgoing(value), json_options=json_util.RELAXED_JSON_OPTIONS, ensure_ascii=False, indent=indent
+    )
+
+
+def _decimal(value: Decimal) -> str:
+    if value.is_finite() and abs(value.adjusted()) <= _LONGEST_PLAIN_DECIMAL:
+        return format(value, "f")
+    return str(value)
+
+
+def _iso(value: datetime) -> str:
+    moment = value.astimezone(UTC) if value.tzinfo else value
+    precision = "milliseconds" if moment.microsecond else "seconds"
+    return moment.replace(tzinfo=None).isoformat(timespec=precision) + "Z"
+
+
+def _binary(value: bytes) -> str:
+    if isinstance(value, Binary) and value.subtype == UUID_SUBTYPE and len(value) == 16:
+        return str(UUID(bytes=bytes(value)))
+    return base64.b64encode(value).decode("ascii")
