@@ -6,7 +6,8 @@ tests of a worker and must not be reconfigured.
 
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from mtrigger.embedded import EmbeddedServer
+from support.certificates import Authority
+from support.command import MtriggerCommand
+from support.http_sink import HttpSink
 from support.mongo_servers import MongoServers, mongod_or_skip
+from support.smtp_sink import Encryption, SmtpSink
 
 Document = dict[str, Any]
 
@@ -56,3 +61,59 @@ async def database(client: AsyncMongoClient[Document]) -> AsyncIterator[AsyncDat
     name = f"test_{uuid.uuid4().hex[:12]}"
     yield client[name]
     await client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority; `authority.file` is what a client has to trust."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def smtp_sink() -> Iterator[SmtpSink]:
+    """A mail server without TLS or login: `smtp_sink.url` is its address, `smtp_sink.mails` what it got."""
+    with closing(SmtpSink()) as sink:
+        yield sink
+
+
+@pytest.fixture
+def start_smtp_sink(authority: Authority) -> Iterator[Callable[..., SmtpSink]]:
+    """Starts mail servers with TLS and logins: `start_smtp_sink("starttls", users={"name": "password"})`."""
+    with ExitStack() as stack:
+
+        def start(
+            encryption: Encryption = "starttls",
+            users: Mapping[str, str] | None = None,
+            certificate_name: str = "localhost",
+        ) -> SmtpSink:
+            sink = SmtpSink(encryption, authority, users, certificate_name=certificate_name)
+            return stack.enter_context(closing(sink))
+
+        yield start
+
+
+@pytest.fixture
+def http_sink() -> Iterator[HttpSink]:
+    """A web server. `http_sink.url` is its address, `http_sink.requests` what it received."""
+    with closing(HttpSink()) as sink:
+        yield sink
+
+
+@pytest.fixture
+def mtrigger_command(tmp_path: Path) -> Iterator[MtriggerCommand]:
+    """The installed command, run in `tmp_path`: `.run("check", "--rules", folder)`, `.start("watch", …)`."""
+    command = MtriggerCommand(tmp_path)
+    try:
+        yield command
+    finally:
+        command.end_all()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that failed tells what the commands it ran have written."""
+    report = yield
+    command = getattr(item, "funcargs", {}).get("mtrigger_command")
+    if report.failed and isinstance(command, MtriggerCommand):
+        report.sections.append(("mtrigger", command.report()))
+    return report
