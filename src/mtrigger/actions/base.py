@@ -7,10 +7,11 @@ for "the rule's retry policy decides". Adding one takes one file here and one li
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from mtrigger.actions.services import Services
 from mtrigger.templates import Templates
 
 
@@ -25,7 +26,8 @@ class Work:
     """One attempt at one delivery, as an action sees it.
 
     `scope` holds the names of section "Templates and actions" in docs/rules.md: `document`, `before`,
-    `event` (operation, database, collection, key, time, id), `rule`, `delivery` (id, attempt), `changed`, `now`.
+    `event` (operation, database, collection, key, time, id), `rule` (name, description), `delivery` (id,
+    attempt), `changed`, `now`.
     The fields below it are the same facts, typed, for actions that build protocol messages.
     """
 
@@ -74,6 +76,9 @@ class ConfigMistake:
     file: str = ""
 
 
+Need = Literal["smtp"]
+"""What an action needs from the outside: "smtp", a mail server (MTRIGGER_SMTP_URL)."""
+
 ConfigT = TypeVar("ConfigT", bound=ActionConfig)
 
 
@@ -84,10 +89,12 @@ class ActionKind(Generic[ConfigT]):
     `mistakes(config, templates)` yields what is wrong beyond the model (a template that does not compile, a
     function that does not exist) without touching the network. `open(config, services)` makes the action.
     `shorthand`, if set, is the settings key meant by a bare string (`function: "package.module:name"`).
+    `needs` names what must be configured before such an action can run, checked when the engine starts.
     """
 
     name: str
     config: type[ConfigT]
     mistakes: Callable[[ConfigT, Templates], Iterator[ConfigMistake]]
-    open: Callable[[ConfigT, "Services"], Action]
+    open: Callable[[ConfigT, Services], Action]
     shorthand: str = ""
+    needs: frozenset[Need] = frozenset()
