@@ -1,0 +1,64 @@
+# Every target does its own set-up: a virtual environment in .venv with exactly the versions of constraints.txt,
+# made once and again when pyproject.toml or constraints.txt change. What a machine needs: make and Python 3.11+.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# Tests run in two workers, each with a mongod of its own. On a bigger machine: make test WORKERS=4
+WORKERS ?= 2
+
+.PHONY: help demo test check lint types imports bench format image clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY) ## the whole thing on this machine: a MongoDB, a mailbox, orders, and mails about the big ones
+	@$(BIN)/mtrigger demo
+
+test: check ## everything that has to pass: lint, types, imports and all tests
+	@$(BIN)/pytest -n $(WORKERS)
+
+check: lint types imports ## lint, types and imports, without the tests
+
+lint: $(READY) ## ruff: rules and formatting
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+
+types: $(READY) ## mypy --strict
+	@$(BIN)/mypy
+
+imports: $(READY) ## import-linter: imports go down only
+	@$(BIN)/lint-imports --no-logo
+
+bench: $(READY) ## the benchmarks, one after the other
+	@for benchmark in benchmarks/*.py; do echo "== $$benchmark" && $(BIN)/python "$$benchmark" || exit 1; done
+
+format: $(READY) ## let ruff mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+image: ## the container image, as mtrigger:latest
+	docker build --tag mtrigger .
+
+clean: ## remove the virtual environment and what the tools left
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+
+$(READY): pyproject.toml constraints.txt
+	@if [ ! -x $(BIN)/python ]; then \
+		for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+			if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found="$$python"; break; fi; \
+		done; \
+		if [ -z "$$found" ]; then \
+			echo "mtrigger needs Python 3.11 or newer: install it, or say where it is with \`make PYTHON=/path/to/python3\`" >&2; exit 1; \
+		fi; \
+		if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
+			echo "this Python cannot make virtual environments: on Debian and Ubuntu run \`apt-get install python3-venv\`" >&2; exit 1; \
+		fi; \
+		echo "making $(VENV) with $$("$$found" --version)"; \
+		"$$found" -m venv $(VENV); \
+	fi
+	@echo "installing mtrigger and what its tests need into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
