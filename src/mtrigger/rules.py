@@ -5,9 +5,10 @@ makes a new rule.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -71,6 +72,18 @@ class RuleAction:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleTest:
+    """One entry of `tests:`: the document after the change, the one before it, the kind of change, and whether
+    the rule must fire. `line` is where the example stands in the rule's file."""
+
+    given: Mapping[str, Any]
+    before: Mapping[str, Any] | None
+    operation: Operation
+    expect: Literal["fires", "ignored"]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """A declarative rule, checked and compiled."""
 
@@ -85,3 +98,4 @@ class Rule:
     ordering: Ordering = "document"
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     file: str = ""
+    tests: tuple[RuleTest, ...] = ()

@@ -1,0 +1,221 @@
+"""The action `function`: a Python function of the user's.
+
+`async def` runs in mtrigger's own loop, a plain `def` in a thread. The function is imported when the rules
+are checked, so a wrong name is found before any event comes. It is called with the names its signature asks
+for (`document`, `event`, `before`, `rule`, `delivery`, `changed`, `now`), or with `(document, event)` if it
+takes two arguments of other names.
+"""
+
+import asyncio
+import copy
+import importlib
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pydantic import Field
+
+from mtrigger.actions.base import ActionConfig, ActionKind, ConfigMistake, Preview, Work
+from mtrigger.actions.services import Services
+from mtrigger.config_types import Timeout, closest
+from mtrigger.templates import SCOPE_NAMES, Templates
+
+_logger = logging.getLogger(__name__)
+_SHOWN_OF_RESULT = 200
+
+
+class FunctionConfig(ActionConfig):
+    """A call of a Python function."""
+
+    function: str = Field(
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$",
+        description="package.module:name",
+    )
+    timeout: Timeout = Field(default=60.0, description="After this the attempt has failed")
+
+
+class FunctionMistake(Exception):  # noqa: N818 - like TemplateMistake, a user's mistake and no failure
+    """The function cannot be used as it is; the message says why."""
+
+
+class _Overdue:
+    """Counts threads that outlived their timeout. A thread cannot be stopped from outside, so each goes on,
+    and keeps its place among the threads that run functions, until the function returns."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def change(self, by: int) -> int:
+        with self._lock:
+            self._count += by
+            return self._count
+
+
+_overdue = _Overdue()
+
+
+def overdue_threads() -> int:
+    """How many functions still run in a thread although their time was up."""
+    return _overdue.change(0)
+
+
+class Function:
+    """Calls the function, in the loop or in a thread."""
+
+    def __init__(self, target: str, timeout: float) -> None:
+        self._target = target
+        self._timeout = timeout
+        self._function = find_function(target)
+        self._arguments = arguments_of(self._function, target)
+
+    async def run(self, work: Work) -> str:
+        """Call it and return its result if that is a text. Raises what it raises, and TimeoutError."""
+        positional, named = copy.deepcopy(self._arguments(work.scope))  # what it changes is its own
+        call = _Call(self._target, self._function, positional, named)
+        try:
+            async with asyncio.timeout(self._timeout) as limit:
+                result = call() if _is_async(self._function) else await asyncio.to_thread(call)
+                if inspect.isawaitable(result):
+                    result = await result
+        except TimeoutError:
+            if not limit.expired():
+                raise  # the function's own
+            overdue = call.abandon()
+            note = f"; its thread cannot be stopped and goes on ({overdue} such now)" if overdue else ""
+            raise TimeoutError(f"{self._target} took longer than {self._timeout:g} s{note}") from None
+        except SystemExit as error:  # would end the loop, and mtrigger with it
+            raise RuntimeError(f"{self._target} called sys.exit({error.code!r})") from error
+        return result[:_SHOWN_OF_RESULT] if isinstance(result, str) else ""
+
+    def preview(self, work: Work) -> Preview:
+        """Which function would be called with which arguments."""
+        positional, named = self._arguments(work.scope)
+        names = ", ".join(named) or ("document, event" if positional else "")
+        call = f"{self._target}({names})"
+        return Preview(f"function: {call}", {"Call": call})
+
+
+class _Call:
+    """One call in a thread, which may be given up while it runs."""
+
+    def __init__(
+        self, name: str, function: Callable[..., Any], positional: tuple[Any, ...], named: Mapping[str, Any]
+    ) -> None:
+        self._name = name
+        self._function = function
+        self._positional = positional
+        self._named = named
+        self._lock = threading.Lock()
+        self._running = False
+        self._abandoned = False
+
+    def __call__(self) -> Any:
+        with self._lock:
+            self._running = True
+        try:
+            return self._function(*self._positional, **self._named)
+        except StopIteration as error:  # cannot be set on a future: the waiting task would never be told
+            raise RuntimeError(f"{self._name} raised StopIteration") from error
+        except SystemExit as error:
+            raise RuntimeError(f"{self._name} called sys.exit({error.code!r})") from error
+        finally:
+            with self._lock:
+                self._running = False
+                if self._abandoned:
+                    _overdue.change(-1)
+                    _logger.warning("%s has ended, after its time was up", self._name)
+
+    def abandon(self) -> int:
+        """Stop waiting for it. Returns how many such threads go on now, 0 if this one has ended."""
+        with self._lock:
+            if not self._running:
+                return 0
+            self._abandoned = True
+            return _overdue.change(1)
+
+
+def find_function(target: str) -> Callable[..., Any]:
+    """The function that `package.module:name` names. Raises FunctionMistake."""
+    module_name, _, path = target.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            raise FunctionMistake(
+                f"there is no module `{error.name}`; it is looked for where Python looks, in the current "
+                "directory and in the folder that holds the rules folder"
+            ) from error
+        raise FunctionMistake(f"importing `{module_name}` failed: {error}") from error
+    except (Exception, SystemExit) as error:  # a user's module may raise anything while it is imported
+        raise FunctionMistake(f"importing `{module_name}` failed: {type(error).__name__}: {error}") from error
+    for name in path.split("."):
+        if not hasattr(found, name):
+            near = closest(name, (known for known in dir(found) if not known.startswith("_")))
+            hint = f"; did you mean `{near}`?" if near else ""
+            raise FunctionMistake(f"`{module_name}` has no `{name}`{hint}")
+        found = getattr(found, name)
+    if not callable(found):
+        raise FunctionMistake(f"`{target}` is not a function")
+    function: Callable[..., Any] = found
+    return function
+
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def arguments_of(function: Callable[..., Any], target: str) -> Callable[[Mapping[str, Any]], Arguments]:
+    """How to make the function's arguments from the scope, by its signature. Raises FunctionMistake."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return _document_and_event  # written in C, without a signature
+    by_name = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    required = {
+        p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    }
+    positional_only = {p.name for p in parameters if p.kind is p.POSITIONAL_ONLY}
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        by_name |= SCOPE_NAMES
+    asked = by_name & SCOPE_NAMES
+    if required <= asked and (asked or not any(p.kind is p.VAR_POSITIONAL for p in parameters)):
+        return lambda scope: ((), {name: scope[name] for name in asked})
+    if not (asked & required) or positional_only:
+        try:
+            inspect.signature(function).bind("document", "event")
+        except TypeError:
+            pass
+        else:
+            return _document_and_event
+    unknown = sorted(required - SCOPE_NAMES)
+    if not unknown:
+        raise FunctionMistake(f"`{target}` must take its arguments by name, or just (document, event)")
+    near = closest(unknown[0], SCOPE_NAMES)
+    hint = f"did you mean `{near}`?" if near else f"it can ask for: {', '.join(sorted(SCOPE_NAMES))}"
+    raise FunctionMistake(f"`{target}` asks for `{unknown[0]}`, which is not there; {hint}")
+
+
+def _document_and_event(scope: Mapping[str, Any]) -> Arguments:
+    return (scope["document"], scope["event"]), {}
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - an object whose __call__ is async
+    )
+
+
+def _mistakes(config: FunctionConfig, templates: Templates) -> Iterator[ConfigMistake]:
+    try:
+        arguments_of(find_function(config.function), config.function)
+    except FunctionMistake as mistake:
+        yield ConfigMistake(("function",), str(mistake))
+
+
+def _open(config: FunctionConfig, services: Services) -> Function:
+    return Function(config.function, config.timeout)
+
+
+KIND = ActionKind("function", FunctionConfig, _mistakes, _open, shorthand="function")

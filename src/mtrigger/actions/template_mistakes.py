@@ -1,0 +1,23 @@
+"""What is wrong with the template texts in an action's settings, as mistakes that say where."""
+
+from collections.abc import Iterator
+
+from mtrigger.actions.base import ConfigMistake
+from mtrigger.templates import TemplateMistake, Templates
+
+
+def text_mistakes(source: str, path: tuple[str | int, ...], templates: Templates) -> Iterator[ConfigMistake]:
+    """Mistakes of the inline template `source`, which stands at `path` of the settings."""
+    try:
+        template = templates.text(source)
+        templates.value(source)
+    except TemplateMistake as mistake:
+        yield ConfigMistake(path, mistake.message, 0 if mistake.file else mistake.line, file=mistake.file)
+        return
+    for found in templates.mistakes(template):
+        yield ConfigMistake(path, found.message, found.line, file=found.file)
+
+
+def is_static(source: str) -> bool:
+    """Whether a text holds no template code, so that it can be checked before any event came."""
+    return "{{" not in source and "{%" not in source

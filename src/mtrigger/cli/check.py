@@ -1,0 +1,95 @@
+"""`mtrigger check`: every mistake of every rule file at once, or what the rules are."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from mtrigger.cli.options import json_option, rule_options
+from mtrigger.errors import RulesError
+from mtrigger.loading import RuleSet, load
+from mtrigger.rules import Rule
+
+_ORDER = ("insert", "update", "replace", "delete")
+
+
+@click.command()
+@rule_options
+@json_option
+def check(*, rules: Path, templates: Path | None, as_json: bool) -> None:
+    """Check all rules, their conditions, templates and functions.
+
+    Prints every mistake as file:line:column: message and exits with 1, or lists the rules.
+    """
+    try:
+        found = load(rules, templates, os.environ)
+    except RulesError as error:
+        _print_mistakes(error, as_json=as_json)
+        sys.exit(1)
+    if as_json:
+        listed = {
+            "rules": [_as_json(rule) for rule in found.rules],
+            "files": len(found.files),
+            "mistakes": [],
+        }
+        click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
+    else:
+        click.echo(_listing(found))
+    click.echo(
+        f"{_counted(len(found.rules), 'rule')} in {_counted(len(found.files), 'file')}: no mistakes", err=True
+    )
+
+
+def _print_mistakes(error: RulesError, *, as_json: bool) -> None:
+    if as_json:
+        listed = [
+            {"file": mistake.file, "line": mistake.line, "column": mistake.column, "message": mistake.message}
+            for mistake in error.mistakes
+        ]
+        click.echo(json.dumps({"rules": [], "mistakes": listed}, indent=2, ensure_ascii=False))
+    else:
+        click.echo(str(error))
+    files = {mistake.file for mistake in error.mistakes}
+    click.echo(f"{_counted(len(error.mistakes), 'mistake')} in {_counted(len(files), 'file')}", err=True)
+
+
+def _operations(rule: Rule) -> list[str]:
+    return [operation for operation in _ORDER if operation in rule.operations]
+
+
+def _as_json(rule: Rule) -> dict[str, object]:
+    return {
+        "name": rule.name,
+        "description": rule.description,
+        "file": rule.file,
+        "enabled": rule.enabled,
+        "collections": list(rule.collections.patterns),
+        "operations": _operations(rule),
+        "fields": list(rule.fields),
+        "when": rule.condition.text if rule.condition else None,
+        "actions": [action.name for action in rule.actions],
+    }
+
+
+def _listing(found: RuleSet) -> str:
+    """The rules in aligned columns: name, collections, operations, actions."""
+    rows = [
+        (
+            rule.name,
+            ", ".join(rule.collections.patterns),
+            ", ".join(_operations(rule)),
+            ", ".join(action.name for action in rule.actions) + ("" if rule.enabled else "  (not enabled)"),
+        )
+        for rule in found.rules
+    ]
+    widths = [min(40, max(len(row[column]) for row in rows)) for column in range(3)]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(row, (*widths, 0), strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,114 @@
+"""Options that several commands share, each with its environment variable.
+
+A decorator adds one option; the command's parameter has the option's name (`--state-uri` is `state_uri`).
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from mtrigger.config_types import parse_duration
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any] | click.Command)
+
+_PATH = click.Path(path_type=Path)
+
+
+class DurationType(click.ParamType[float]):
+    """Seconds, written as `500ms`, `30s`, `5m`, `2h` or `7d`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_duration(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _option(name: str, **settings: Any) -> Callable[[CommandT], CommandT]:
+    variable = "MTRIGGER_" + name.removeprefix("--").replace("-", "_").upper()
+    return click.option(name, envvar=variable, show_envvar=True, **settings)
+
+
+uri_option = _option(
+    "--uri",
+    metavar="URI",
+    default="",
+    help="MongoDB to watch, mongodb://…; without it an embedded one is started.",
+)
+rules_option = _option(
+    "--rules",
+    type=_PATH,
+    default=Path("triggers"),
+    show_default=True,
+    help="Folder of the rules, or one file.",
+)
+templates_option = _option(
+    "--templates",
+    type=_PATH,
+    default=None,
+    help="Folder of the templates.  [default: templates/ beside the rules]",
+)
+state_uri_option = _option(
+    "--state-uri",
+    metavar="URI",
+    default="",
+    help="Where mtrigger keeps its state.  [default: the one it watches]",
+)
+state_db_option = _option(
+    "--state-db", metavar="NAME", default="mtrigger", show_default=True, help="Database of the state."
+)
+start_from_option = _option(
+    "--start-from",
+    metavar="[now|oldest|TIME]",
+    default="now",
+    show_default=True,
+    help="Where the very first start begins: now, the oldest change there is, or an ISO 8601 time with zone.",
+)
+drain_option = _option(
+    "--drain",
+    type=DurationType(),
+    metavar="DURATION",
+    default="30s",
+    show_default=True,
+    help="How long running actions may take to finish when mtrigger is stopped.",
+)
+dry_run_option = _option(
+    "--dry-run", is_flag=True, default=False, help="Watch and match, show what would be done, and do nothing."
+)
+log_format_option = _option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Form of the log lines.",
+)
+log_level_option = _option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+    default="info",
+    show_default=True,
+    help="The least important lines to log.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, default=False, help="Print one JSON document.")
+
+
+def together(*decorators: Callable[[CommandT], CommandT]) -> Callable[[CommandT], CommandT]:
+    """One decorator that adds several options, in the order given."""
+
+    def decorate(command: CommandT) -> CommandT:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+rule_options = together(rules_option, templates_option)
+state_options = together(uri_option, state_uri_option, state_db_option)
+log_options = together(log_format_option, log_level_option)

@@ -1,0 +1,123 @@
+"""Types of single values in a rule file, shared by the rule's own model and the actions' settings.
+
+They are stricter than pydantic's own: only `true` and `false` are flags, only numbers are numbers. The one
+exception is text that `${…}` filled in whole (`attempts: ${ATTEMPTS}`): it has no YAML type of its own, so it
+takes the one needed. Messages never contain the value: it may be a secret.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, Strict
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_LONGEST = 3650 * _UNITS["d"]
+
+FILLED_PATTERN = r"^\$\{.+\}$"
+DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$|^\$\{.+\}$"
+
+FilledPlaceholder = Annotated[str, Field(pattern=FILLED_PATTERN)]
+
+
+class FilledText(str):
+    """Text that one `${…}` filled in whole: it may stand for a number or a flag where one is needed."""
+
+    __slots__ = ()
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in `500ms`, `30s`, `5m`, `2h` or `7d`. Raises ValueError (without the text) when it is none."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError("a duration is a number and its unit: 500ms, 30s, 5m, 2h or 7d")
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if seconds > _LONGEST:
+        raise ValueError("a duration may be 3650d at most")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest way to write `seconds` as a duration: 3600 is `1h`, 0.5 is `500ms`."""
+    for unit in ("d", "h", "m", "s"):
+        if seconds and (seconds / _UNITS[unit]).is_integer():
+            return f"{seconds / _UNITS[unit]:.0f}{unit}"
+    return f"{seconds * 1000:g}ms" if seconds else "0s"
+
+
+def _duration(value: object) -> float:
+    return parse_duration(value if isinstance(value, str) else "")
+
+
+def _longer_than_nothing(value: float) -> float:
+    if value <= 0:
+        raise ValueError("must be longer than nothing")
+    return value
+
+
+def _number_if_filled(value: object) -> object:
+    return int(value) if isinstance(value, FilledText) and re.fullmatch(r"[-+]?[0-9]{1,18}", value) else value
+
+
+def _flag_if_filled(value: object) -> object:
+    return (
+        {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, FilledText) else value
+    )
+
+
+def _list_of_one(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _not_empty(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not value:
+        raise ValueError("this list is empty")
+    return value
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_duration, json_schema_input_type=Annotated[str, Field(pattern=DURATION_PATTERN)]),
+]
+"""Seconds, written with a unit; nothing (`0s`) is allowed."""
+
+Timeout = Annotated[
+    float,
+    BeforeValidator(
+        lambda value: _longer_than_nothing(_duration(value)),
+        json_schema_input_type=Annotated[str, Field(pattern=DURATION_PATTERN)],
+    ),
+]
+"""Seconds, written with a unit, more than nothing."""
+
+Count = Annotated[
+    int,
+    Strict(),
+    Field(ge=1),
+    BeforeValidator(_number_if_filled, json_schema_input_type=int | FilledPlaceholder),
+]
+"""A whole number from 1."""
+
+Flag = Annotated[
+    bool, Strict(), BeforeValidator(_flag_if_filled, json_schema_input_type=bool | FilledPlaceholder)
+]
+"""`true` or `false`, and nothing else."""
+
+ItemT = TypeVar("ItemT")
+
+OneOrMore = Annotated[
+    tuple[ItemT, ...],
+    AfterValidator(_not_empty),
+    BeforeValidator(_list_of_one, json_schema_input_type=ItemT | list[ItemT]),
+]
+"""One value or a list of them; always a tuple inside."""
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """The one of `known` that `word` was probably meant to be, or an empty text."""
+    import difflib
+
+    names: dict[str, Any] = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
+    return names[found[0]] if found else ""

@@ -1,0 +1,230 @@
+"""A folder of rule files to a `RuleSet`, or to every mistake of every file.
+
+Files that end in `.yaml` or `.yml` are read, in sub-folders too; hidden ones are not, which also skips the
+`..data` folders of Kubernetes volumes. `_defaults.yaml` holds what the rules of its folder and below do not
+say themselves.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtrigger import actions
+from mtrigger.errors import Mistake, RulesError, SettingsError
+from mtrigger.loading import nodes
+from mtrigger.loading.compiling import Draft, compile_rule, name_of, unknown_action
+from mtrigger.loading.interpolation import Surroundings, fill_in
+from mtrigger.loading.models import Defaults
+from mtrigger.loading.nodes import Place, Report, Source
+from mtrigger.loading.validation import explain, validate
+from mtrigger.loading.yaml_source import read_documents
+from mtrigger.rules import Rule
+from mtrigger.templates import Templates
+
+_SUFFIXES = (".yaml", ".yml")
+_DEFAULTS = ("_defaults.yaml", "_defaults.yml")
+_OF_ONE_RULE = ("name", "description", "when", "do", "tests")
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """All rules of a folder, in the order of their files, with the templates they were checked against."""
+
+    rules: tuple[Rule, ...]
+    files: tuple[Path, ...]
+    templates: Templates
+
+
+def default_templates(rules: Path) -> Path:
+    """The folder `templates/` beside the rules folder (beside the folder of a single rule file)."""
+    return _folder_of(rules).absolute().parent / "templates"
+
+
+def load(rules: Path, templates: Path | None, environ: Mapping[str, str]) -> RuleSet:
+    """Read and check the rule files in the folder `rules`, or the one file `rules`.
+
+    `templates` is the folder of the templates, None for the default one; `environ` fills in `${NAME}`. A
+    single file takes the `_defaults.yaml` beside it. Raises RulesError with every mistake of every file,
+    SettingsError if there is nothing to read.
+    """
+    if not rules.exists():
+        raise SettingsError(f"there are no rules at {rules}; pass --rules, or begin with `mtrigger init`")
+    if templates is not None and not templates.is_dir():
+        raise SettingsError(f"there is no templates folder {templates}; check --templates")
+    folder = templates or default_templates(rules)
+    loading = _Loading(environ, Templates(folder if folder.is_dir() else None))
+    make_functions_importable(rules)
+    if rules.is_dir():
+        loading.read_folder(rules, _NOTHING, frozenset())
+    else:
+        loading.read_file(rules, loading.read_defaults(rules.parent, _NOTHING))
+    return loading.finish(rules)
+
+
+def make_functions_importable(rules: Path) -> None:
+    """Let `function: module:name` find modules in the current directory and in the folder that holds the
+    rules folder, after everything that is installed."""
+    for folder in (Path.cwd(), _folder_of(rules).absolute().parent):
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+
+
+def _folder_of(rules: Path) -> Path:
+    return rules if rules.is_dir() else rules.absolute().parent
+
+
+@dataclass(frozen=True, slots=True)
+class _Defaults:
+    """What applies to the rules of one folder: keys of rules, and settings of actions by kind."""
+
+    rule: nodes.Mapping | None = None
+    actions: nodes.Mapping | None = None
+
+
+_NOTHING = _Defaults()
+
+
+class _Loading:
+    """One load: gathers rules, names and mistakes over all files."""
+
+    def __init__(self, environ: Mapping[str, str], templates: Templates) -> None:
+        self._environ = environ
+        self._templates = templates
+        self._report = Report()
+        self._rules: list[Rule] = []
+        self._files: list[Path] = []
+        self._names: dict[str, Place] = {}
+
+    def read_folder(self, folder: Path, inherited: _Defaults, above: frozenset[Path]) -> None:
+        """Read the rule files of `folder` and of those in it. `above` stops links that lead in circles."""
+        real = folder.resolve()
+        if real in above:
+            return
+        defaults = self.read_defaults(folder, inherited)
+        try:
+            entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        except OSError as error:
+            self._report.add_at(str(folder), 1, 1, f"the folder cannot be read: {error.strerror}")
+            return
+        for entry in entries:
+            if entry.is_dir():
+                self.read_folder(entry, defaults, above | {real})
+            elif entry.suffix in _SUFFIXES and entry.name not in _DEFAULTS:
+                self.read_file(entry, defaults)
+
+    def read_defaults(self, folder: Path, inherited: _Defaults) -> _Defaults:
+        """The defaults for `folder`: those of its own file on top of the inherited ones."""
+        files = [folder / name for name in _DEFAULTS if (folder / name).exists()]
+        if len(files) > 1:
+            self._report.add_at(str(files[1]), 1, 1, f"{files[0].name} is there too; keep one of them")
+        if not files:
+            return inherited
+        self._files.append(files[0])
+        documents = self._documents(files[0])
+        if not documents:
+            return inherited
+        if len(documents) > 1:
+            self._report.add(documents[1].place, "the defaults of a folder are one document")
+        if not self._check_defaults(documents[0]):
+            return inherited
+        own = documents[0]
+        actions_node = own.get("actions")
+        return _Defaults(
+            _merged(inherited.rule, own.without("actions")),
+            _merged(inherited.actions, actions_node if isinstance(actions_node, nodes.Mapping) else None),
+        )
+
+    def _check_defaults(self, node: nodes.Mapping) -> bool:
+        """Whether the defaults can be used; mistakes in them are reported once, here."""
+        before = len(self._report.mistakes)
+        for key in _OF_ONE_RULE:
+            if key in node.entries:
+                self._report.add(node.entries[key].place, f"`{key}` belongs to one rule and has no default")
+        validate(Defaults, node.without(*_OF_ONE_RULE), self._report)
+        settings = node.get("actions")
+        for kind, entry in settings.entries.items() if isinstance(settings, nodes.Mapping) else ():
+            if kind not in actions.KINDS:
+                self._report.add(entry.place, unknown_action(kind))
+            elif isinstance(entry.node, nodes.Mapping):
+                self._check_action_defaults(kind, entry.node)
+        return len(self._report.mistakes) == before
+
+    def _check_action_defaults(self, kind: str, node: nodes.Mapping) -> None:
+        from pydantic import ValidationError
+
+        model = actions.kind(kind).config
+        try:
+            model.model_validate(nodes.plain(node))
+        except ValidationError as error:
+            for detail in error.errors(include_url=False, include_input=False):
+                if detail["loc"] and detail["type"] != "missing":  # the rules give what is missing here
+                    explain(detail, model, node, self._report, ("actions", kind))
+
+    def read_file(self, file: Path, defaults: _Defaults) -> None:
+        """Read the rules of one file."""
+        self._files.append(file)
+        before = len(self._report.mistakes)
+        documents = self._documents(file)
+        if not documents and len(self._report.mistakes) == before:
+            self._report.add_at(str(file), 1, 1, "the file holds no rule")
+        for node in documents:
+            merged = nodes.merge(defaults.rule, node) if defaults.rule else node
+            assert isinstance(merged, nodes.Mapping)
+            draft = Draft(merged, defaults.actions, alone=len(documents) == 1)
+            name, place = name_of(draft, self._report)
+            self._claim(name, place)
+            rule = compile_rule(draft, name, self._templates, self._report)
+            if rule is not None and name:
+                self._rules.append(rule)
+
+    def _claim(self, name: str, place: Place) -> None:
+        if not name:
+            return
+        first = self._names.setdefault(name, place)
+        if first is not place:
+            self._report.add(
+                place,
+                f"there is another rule `{name}`, in {first.source.name}:{first.line}; names must differ",
+            )
+
+    def _documents(self, file: Path) -> list[nodes.Mapping]:
+        return list(self._mappings(file))
+
+    def _mappings(self, file: Path) -> Iterator[nodes.Mapping]:
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            self._report.add_at(str(file), 1, 1, f"the file cannot be read: {error.strerror}")
+            return
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            column = error.start - content.rfind(b"\n", 0, error.start)
+            self._report.add_at(str(file), line, column, "the file is not UTF-8 text; save it as UTF-8")
+            return
+        source = Source(str(file), text)
+        for node in read_documents(source, self._report):
+            filled = fill_in(node, Surroundings(self._environ, file.parent), self._report)
+            if isinstance(filled, nodes.Mapping):
+                yield filled
+            else:
+                self._report.add(filled.place, "`key: value` lines are expected here (name, on, when, do …)")
+
+    def finish(self, rules: Path) -> RuleSet:
+        """The rules. Raises RulesError if anything was wrong."""
+        mistakes: tuple[Mistake, ...] = self._report.mistakes
+        if not mistakes and not self._rules:
+            raise SettingsError(f"there is no rule in {rules}: no file there ends in .yaml or .yml")
+        if mistakes:
+            raise RulesError(mistakes)
+        return RuleSet(tuple(self._rules), tuple(self._files), self._templates)
+
+
+def _merged(under: nodes.Mapping | None, over: nodes.Mapping | None) -> nodes.Mapping | None:
+    if under is None or over is None:
+        return over or under
+    merged = nodes.merge(under, over)
+    assert isinstance(merged, nodes.Mapping)
+    return merged

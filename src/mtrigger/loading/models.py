@@ -1,0 +1,144 @@
+"""The keys of a rule file, as pydantic models: what is allowed, and the JSON Schema that editors use.
+
+`when` and the entries of `do` have languages of their own and are read in `loading.compiling`.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from mtrigger.config_types import Count, Duration, Flag, OneOrMore, Timeout, format_duration
+from mtrigger.retry import RetryPolicy
+from mtrigger.rules import Operation, Ordering
+
+_NOT_IN_DATABASE = re.compile(r"[/\\\s\"$<>:|?\0]")
+_WITHOUT_STREAMS = ("admin", "config", "local")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_POLICY = RetryPolicy()
+
+
+def valid_name(name: str) -> str:
+    """`name` if it can name a rule. Raises ValueError with what a name may hold."""
+    if not _NAME.fullmatch(name):
+        raise ValueError("a rule's name is 1 to 100 letters, digits, `.`, `_` or `-`, without spaces")
+    return name
+
+
+def valid_collection(pattern: str) -> str:
+    """`pattern` if it is `database.collection`, with `*` as a wildcard in either part (MongoDB's naming
+    restrictions: https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions)."""
+    database, dot, collection = pattern.partition(".")
+    if not dot:
+        raise ValueError("write it as database.collection (a whole database: database.*)")
+    if not database or _NOT_IN_DATABASE.search(database) or len(database.encode()) > 63:
+        raise ValueError("the part before the first dot is no database name")
+    if database in _WITHOUT_STREAMS:
+        raise ValueError("MongoDB has no change streams for the databases admin, config and local")
+    if not collection or "$" in collection or "\0" in collection or collection.startswith("."):
+        raise ValueError("the part after the first dot is no collection name")
+    if len(pattern.encode()) > 255:
+        raise ValueError("database and collection together may have 255 bytes at most")
+    return pattern
+
+
+def valid_field(path: str) -> str:
+    """`path` if it is a dotted path into a document."""
+    if path.startswith("$") or not all(path.split(".")):
+        raise ValueError("a field is a dotted path, such as customer.address.city")
+    return path
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OnDefaults(_Model):
+    """Which events a rule wants."""
+
+    collection: OneOrMore[Annotated[str, AfterValidator(valid_collection)]] | None = Field(
+        default=None,
+        description="database.collection, or a list of them; `*` is a wildcard: shop.*, *.orders",
+        examples=["shop.orders", ["shop.orders", "archive.*"]],
+    )
+    operations: OneOrMore[Operation] = Field(
+        default=("insert", "update"), description="Which kinds of change; `update` includes `replace`"
+    )
+    fields: OneOrMore[Annotated[str, AfterValidator(valid_field)]] = Field(
+        default=(),
+        description="Only updates that touch one of these paths (inserts and replaces always count)",
+    )
+
+
+class On(OnDefaults):
+    """Which events a rule wants."""
+
+    collection: OneOrMore[Annotated[str, AfterValidator(valid_collection)]] = Field(
+        description="database.collection, or a list of them; `*` is a wildcard: shop.*, *.orders",
+        examples=["shop.orders", ["shop.orders", "archive.*"]],
+    )
+
+
+class Retry(_Model):
+    """When a failed action is tried again, and when it is given up."""
+
+    attempts: Count = Field(default=_POLICY.attempts, description="All attempts, the first one included")
+    first_delay: Duration = Field(default=_POLICY.first_delay, description="Upper bound of the first wait")
+    max_delay: Duration = Field(default=_POLICY.max_delay, description="Upper bound of every wait")
+    max_age: Timeout = Field(default=_POLICY.max_age, description="Given up when older than this")
+
+    @model_validator(mode="after")
+    def _first_is_shorter(self) -> "Retry":
+        if self.first_delay > self.max_delay:
+            raise ValueError(
+                f"first_delay is longer than max_delay ({format_duration(self.max_delay)}); change one"
+            )
+        return self
+
+    def policy(self) -> RetryPolicy:
+        """The same as the engine's own value."""
+        return RetryPolicy(self.attempts, self.first_delay, self.max_delay, self.max_age)
+
+
+class Test(_Model):
+    """An example of a document, and whether the rule fires for it."""
+
+    given: dict[str, Any] = Field(description="The document after the change; Extended JSON for BSON types")
+    before: dict[str, Any] | None = Field(default=None, description="The document before the change")
+    operation: Operation = Field(default="insert", description="The kind of change")
+    expect: Literal["fires", "ignored"]
+
+
+class Shared(_Model):
+    """The keys that a rule and `_defaults.yaml` have in common."""
+
+    enabled: Flag = Field(default=True, description="false: the rule is checked, and does nothing")
+    ordering: Ordering = Field(
+        default="document",
+        description="What waits while a delivery is retried: its document, the whole rule, nothing",
+    )
+    retry: Retry = Field(default_factory=Retry)
+
+
+class RuleFile(Shared):
+    """One rule."""
+
+    name: Annotated[str, AfterValidator(valid_name)] | None = Field(
+        default=None, description="Default: the file's name"
+    )
+    description: str = Field(default="", description="What the rule is for, in a sentence")
+    on: On
+    when: Any = Field(
+        default=None, description="An expression, or a MongoDB filter; left out: every event counts"
+    )
+    do: Any = Field(description="The actions: a list of `kind: settings`")
+    tests: tuple[Test, ...] = Field(default=(), description="Examples that `mtrigger test` checks")
+
+
+class Defaults(Shared):
+    """The file `_defaults.yaml`: what the rules of its folder do not say themselves."""
+
+    on: OnDefaults = Field(default_factory=OnDefaults)
+    actions: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Settings of every action of a kind: {email: {from: …}}"
+    )
