@@ -86,8 +86,13 @@ def lacks_document(event: ChangeEvent) -> bool:
 
 
 def key_text(event: ChangeEvent) -> str:
+    """The id of the event's document, as `id_text` writes it."""
+    return id_text(event.key["_id"])
+
+
+def id_text(value: Any) -> str:
     """A document id as hashable text that tells apart what BSON tells apart."""
-    return json_util.dumps(event.key["_id"], json_options=_CANONICAL)
+    return json_util.dumps(value, json_options=_CANONICAL)
 
 
 def filled_in(event: ChangeEvent, found: Document | None) -> ChangeEvent:

@@ -5,8 +5,6 @@ is waited out with growing pauses, however long it takes, because giving up woul
 an action twice.
 """
 
-import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 from mtrigger.deliveries import OPEN, Delivery, Settlement, Status
 from mtrigger.errors import PositionError
 from mtrigger.faults import Fault, classify
+from mtrigger.outages import Outage
 from mtrigger.stores.base import Checkpoint, LineKey, Query, Record, Tally
 from mtrigger.stores.rows import (
     KEEP,
@@ -32,11 +31,8 @@ from mtrigger.stores.rows import (
     settling,
 )
 
-log = logging.getLogger(__name__)
-
 DUPLICATE_KEY = 11000
 _KEPT_TOKENS = 5
-_LONGEST_PAUSE = 5.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,18 +44,15 @@ def _steadily(method: Method[P, T]) -> Method[P, T]:
 
     @wraps(method)
     async def steady(self: "MongoStore", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        pause = 0.1
         while True:
             try:
                 result = await method(self, *args, **kwargs)
             except PyMongoError as error:
                 if classify(error) not in (Fault.PASSING, Fault.FORBIDDEN):
                     raise
-                self._note_trouble(error)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                await self._outage.wait(error)
             else:
-                self._note_health()
+                self._outage.over()
                 return result
 
     return steady
@@ -73,7 +66,7 @@ class MongoStore:
         state = client.get_database(database, write_concern=durable)
         self._deliveries = state.get_collection("deliveries")
         self._checkpoints = state.get_collection("checkpoints")
-        self._in_trouble = False
+        self._outage = Outage("The state database")
 
     async def open(self) -> None:
         """Make the indexes. Raises PyMongoError when the state database cannot be used."""
@@ -94,16 +87,6 @@ class MongoStore:
 
     async def close(self) -> None:
         """Nothing to release: the client belongs to whoever made it."""
-
-    def _note_trouble(self, error: PyMongoError) -> None:
-        if not self._in_trouble:
-            self._in_trouble = True
-            log.warning("The state database does not answer; waiting for it, nothing is lost: %s", error)
-
-    def _note_health(self) -> None:
-        if self._in_trouble:
-            self._in_trouble = False
-            log.warning("The state database answers again.")
 
     # -- positions ---------------------------------------------------------------------------------------
 

@@ -65,8 +65,8 @@ def read_record(row: Row) -> Record:
 def settling(settlement: Settlement) -> UpdateOne:
     """The update that writes what one attempt came to.
 
-    It matches only an open row with the number of attempts the delivery had before this one, so applying it
-    twice (after a lost reply) changes nothing.
+    It matches only an open row whose history does not hold this attempt yet, so applying it twice (after a
+    lost reply) changes nothing.
     """
     delivery, settled_at = settlement.delivery, settlement.at + timedelta(seconds=settlement.took)
     fields: dict[str, Any] = {"attempts": delivery.attempts + 1}
@@ -89,7 +89,14 @@ def settling(settlement: Settlement) -> UpdateOne:
                 "settled_at": settled_at,
                 "expires_at": settled_at + KEEP,
             }
-    attempt = {"at": settlement.at, "took": settlement.took, "outcome": fields["status"], "detail": detail}
+    number = delivery.attempts + 1
+    attempt = {
+        "number": number,
+        "at": settlement.at,
+        "took": settlement.took,
+        "outcome": fields["status"],
+        "detail": detail,
+    }
     update: dict[str, Any] = {
         "$set": fields,
         "$push": {"log": {"$each": [attempt], "$slice": -ATTEMPTS_LOGGED}},
@@ -98,7 +105,8 @@ def settling(settlement: Settlement) -> UpdateOne:
         update["$unset"] = {"open": "", "due_at": ""}
         if not isinstance(settlement.outcome, Dead):
             update["$unset"]["error"] = ""
-    return UpdateOne({"_id": delivery.id, "open": True, "attempts": delivery.attempts}, update)
+    unwritten = {"$not": {"$elemMatch": {"number": number, "at": settlement.at}}}
+    return UpdateOne({"_id": delivery.id, "open": True, "log": unwritten}, update)
 
 
 def meaning(query: Query) -> dict[str, Any]:

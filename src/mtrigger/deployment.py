@@ -1,0 +1,138 @@
+"""The MongoDB deployment that is watched: connecting to it, and finding out whether it can be watched.
+
+Promise: whatever is wrong with it at the start is one sentence with the way out, never a driver's traceback.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from bson.timestamp import Timestamp
+from pymongo import AsyncMongoClient
+from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
+
+from mtrigger.errors import DeploymentError, SettingsError
+from mtrigger.redaction import redact_uri
+from mtrigger.settings import StartFrom
+
+OLDEST_WIRE_VERSION = 17  # MongoDB 6.0: stored images, fast $match on change streams
+SELECTION_MS = 10_000
+SOCKET_MS = 30_000
+"""Longer than any answer takes; a connection that is silent for longer is dead, not slow."""
+
+_DECODING: dict[str, Any] = {
+    "tz_aware": True,
+    "tzinfo": UTC,
+    # A year above 9999 or bytes that are no UTF-8 would make a whole batch unreadable, for ever.
+    "datetime_conversion": "DATETIME_AUTO",
+    "unicode_decode_error_handler": "replace",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What was found: an id that tells this deployment from others, and its time when it was asked."""
+
+    cluster_id: str
+    now: Timestamp
+
+
+def connect(uri: str) -> AsyncMongoClient[dict[str, Any]]:
+    """A client for `uri`; nothing is sent yet. Options in the URI win over ours.
+
+    Raises SettingsError when the URI is malformed; the sentence shows it without its password.
+    """
+    options: dict[str, Any] = {
+        "appname": "mtrigger",
+        "serverSelectionTimeoutMS": SELECTION_MS,
+        "socketTimeoutMS": SOCKET_MS,
+    }
+    named = {option.partition("=")[0].lower() for option in uri.partition("?")[2].split("&")}
+    ours = {name: value for name, value in options.items() if name.lower() not in named}
+    try:
+        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri, **_DECODING, **ours)
+    except (InvalidURI, ConfigurationError, ValueError) as error:
+        raise SettingsError(f"{redact_uri(uri)} is no MongoDB URI: {redact_uri(str(error))}") from error
+    return client
+
+
+async def examine(client: AsyncMongoClient[dict[str, Any]], uri: str) -> Deployment:
+    """Find out whether the deployment can be watched.
+
+    Raises DeploymentError: not reachable, wrong password, no replica set, too old.
+    """
+    try:
+        hello = await client.admin.command("hello")
+        cluster_id = await _cluster_id(client, hello)
+    except OperationFailure as error:
+        raise DeploymentError(
+            f"MongoDB at {redact_uri(uri)} refused us: {_reason(error)}. Check the user, the password and "
+            "`authSource` in the URI."
+        ) from error
+    except PyMongoError as error:
+        raise DeploymentError(
+            f"MongoDB at {redact_uri(uri)} cannot be reached: {_reason(error)}. Check that it runs and "
+            "that the host and port are right; without --uri, mtrigger starts a server of its own."
+        ) from error
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        raise DeploymentError(
+            f"MongoDB at {redact_uri(uri)} is not a replica set, and only a replica set has change streams. "
+            "To make it one (of a single member): add `replication: {replSetName: rs0}` to mongod.conf, or "
+            "`--replSet rs0` to the command, restart it, and run `rs.initiate()` once in mongosh."
+        )
+    if hello["maxWireVersion"] < OLDEST_WIRE_VERSION:
+        raise DeploymentError(
+            f"MongoDB at {redact_uri(uri)} is older than 6.0, the oldest release supported."
+        )
+    return Deployment(cluster_id, hello["operationTime"])
+
+
+async def _cluster_id(client: AsyncMongoClient[dict[str, Any]], hello: dict[str, Any]) -> str:
+    """The replica set's own id where we may read it, else its name."""
+    if hello.get("msg") == "isdbgrid":
+        version = await client["config"]["version"].find_one()
+        return f"sharded:{version['clusterId']}" if version else "sharded:unknown"
+    try:
+        config = await client.admin.command("replSetGetConfig")
+    except OperationFailure as error:
+        if error.code == 13:  # Unauthorized: the action replSetGetConfig is seldom granted
+            return f"name:{hello.get('setName')}"
+        if error.code == 76:  # NoReplicationEnabled
+            return ""
+        raise
+    return f"set:{config['config']['settings']['replicaSetId']}"
+
+
+def same_cluster(stored: str, found: str) -> bool:
+    """Whether two cluster ids may be of one deployment. An id and a name cannot be compared, and pass."""
+    return stored.partition(":")[0] != found.partition(":")[0] or stored == found
+
+
+async def starting_time(
+    client: AsyncMongoClient[dict[str, Any]], start_from: StartFrom, now: Timestamp
+) -> Timestamp:
+    """The cluster time at which a first start begins.
+
+    Raises DeploymentError when it is the oldest one and the oplog may not be read.
+    """
+    if start_from == "now":
+        return now
+    if isinstance(start_from, datetime):
+        return Timestamp(int(start_from.timestamp()), 1)
+    try:
+        entry = await client["local"]["oplog.rs"].find_one(sort=[("$natural", 1)])
+    except OperationFailure as error:
+        raise DeploymentError(
+            f"The start of the oplog cannot be read ({_reason(error)}): grant `read` on the database "
+            "`local`, or start from a time instead of `oldest`."
+        ) from error
+    if entry is None:
+        raise DeploymentError("There is no oplog here: start from a time instead of `oldest`.")
+    oldest: Timestamp = entry["ts"]
+    return oldest
+
+
+def _reason(error: PyMongoError) -> str:
+    """The driver's reason in one line, without the topology it appends."""
+    text = str(error).partition(", full error:")[0].partition(", Timeout:")[0]
+    return redact_uri(" ".join(text.split()))

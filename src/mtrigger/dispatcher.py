@@ -1,0 +1,247 @@
+"""The outbox -> the actions: runs what is owed, and writes what came of it.
+
+Promises: deliveries of one lane run one after the other, in order, also across retries; an attempt's outcome
+is written before the process ends in good order; nothing is dropped: what has no room in memory stays in the
+outbox and is loaded in its turn. `_outcome` is the one place that turns an exception into an outcome.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mtrigger.actions.base import Action
+from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Retrying, Settlement
+from mtrigger.errors import MtriggerError, PermanentError, RetryLater
+from mtrigger.lanes import Line
+from mtrigger.retry import after_failure
+from mtrigger.rules import Rule
+from mtrigger.scopes import work_for
+from mtrigger.settling import Settler
+from mtrigger.stores.base import LineKey, Outbox
+
+log = logging.getLogger(__name__)
+
+CAPACITY = 1_000
+"""Deliveries of one line kept in memory; the rest waits in the outbox."""
+
+CONCURRENCY = 32
+"""Attempts of one line at the same time."""
+
+REOPENED_EVERY = 1.0
+"""Seconds between looks for deliveries that an operator wants tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """How the deliveries of one line are run: the action, opened, and its rule."""
+
+    rule: Rule
+    action: Action
+
+
+class Dispatcher:
+    """Runs the deliveries of one partition: `serve` and `load` first, then `run`, and `offer` beside it."""
+
+    def __init__(self, outbox: Outbox, partition: str) -> None:
+        self._outbox = outbox
+        self._partition = partition
+        self._settler = Settler(outbox)
+        self._lines: dict[LineKey, Line] = {}
+        self._runners: Mapping[LineKey, Runner] = {}
+        self._tasks = asyncio.TaskGroup()
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._timers: dict[LineKey, asyncio.TimerHandle] = {}
+        self._loading: set[LineKey] = set()
+        self._running = False
+        self._drained = asyncio.Event()
+
+    async def serve(self, runners: Mapping[LineKey, Runner]) -> None:
+        """Run deliveries with `runners` from now on.
+
+        Attempts that are under way end with the old ones. What is owed to a line without a runner stays in the
+        outbox; when the line comes back, its open deliveries are loaded.
+        """
+        for key in self._lines.keys() - runners.keys():
+            if not self._lines[key].running:
+                del self._lines[key]
+        at_start = not self._lines
+        owed = await self._outbox.lines(self._partition) if at_start else runners.keys()
+        for key in runners.keys() - self._lines.keys():
+            self._lines[key] = Line(CAPACITY, behind="" if key in owed else None)
+        self._runners = runners
+        if self._running:
+            self._pump_all()
+
+    async def load(self) -> None:
+        """Load what is open, before anything new is read, so that nothing new overtakes it."""
+        for line_key, line in self._lines.items():
+            if line.incomplete:
+                await self._load_page(line_key, line)
+
+    async def run(self) -> None:
+        """Run deliveries until `drain` has ended. Raises what a task of its own died of."""
+        async with self._tasks:
+            settling = self._tasks.create_task(self._settler.run(), name="settle")
+            reopening = self._tasks.create_task(self._take_reopened(), name="reopened deliveries")
+            self._running = True
+            self._pump_all()
+            await self._drained.wait()
+            reopening.cancel()
+            self._settler.close()
+            await settling
+
+    def offer(self, deliveries: Iterable[Delivery]) -> None:
+        """Take deliveries that are durable and new."""
+        touched: dict[LineKey, None] = {}
+        for delivery in deliveries:
+            key = LineKey(delivery.rule, delivery.action)
+            line = self._lines.get(key)
+            if line is not None:  # else the rule has just gone: the delivery stays in the outbox
+                line.offer(delivery)
+                touched[key] = None
+        for key in touched:
+            self._pump(key)
+
+    async def drain(self, seconds: float) -> None:
+        """Start nothing new; wait up to `seconds` for what runs, cancel the rest, write the outcomes.
+
+        What is cancelled stays owed and is tried again at the next start.
+        """
+        self._running = False
+        for timer in self._timers.values():
+            timer.cancel()
+        if self._attempts:
+            _, late = await asyncio.wait(self._attempts, timeout=seconds)
+            if late:
+                log.warning(
+                    "%d attempts did not end in time; they are made again at the next start.", len(late)
+                )
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        self._drained.set()
+
+    def _pump_all(self) -> None:
+        for key in self._lines:
+            self._pump(key)
+
+    def _pump(self, key: LineKey) -> None:
+        """Start every attempt of a line that may start now; see to it that it is called again when more may."""
+        line, runner = self._lines.get(key), self._runners.get(key)
+        if line is None or runner is None or not self._running:
+            return
+        now = datetime.now(UTC)
+        while line.running < CONCURRENCY and (delivery := line.next(now)) is not None:
+            task = self._tasks.create_task(
+                self._attempt(key, line, runner, delivery), name=f"{key.action} of rule {key.rule}"
+            )
+            self._attempts.add(task)
+            task.add_done_callback(self._attempts.discard)
+        self._set_timer(key, line, now)
+        if line.incomplete and line.room > CAPACITY // 2 and key not in self._loading:
+            self._loading.add(key)
+            self._tasks.create_task(self._load_more(key, line), name=f"load {key.action} of rule {key.rule}")
+
+    def _set_timer(self, key: LineKey, line: Line, now: datetime) -> None:
+        if (timer := self._timers.pop(key, None)) is not None:
+            timer.cancel()
+        if (due_at := line.next_due()) is not None:
+            wait = max(0.0, (due_at - now).total_seconds())
+            self._timers[key] = asyncio.get_running_loop().call_later(wait, self._pump, key)
+
+    async def _load_more(self, key: LineKey, line: Line) -> None:
+        try:
+            await self._load_page(key, line)
+        finally:
+            self._loading.discard(key)
+        self._pump(key)
+
+    async def _load_page(self, key: LineKey, line: Line) -> None:
+        behind, room, mark = line.page()
+        line.load(await self._outbox.owed(self._partition, key, behind, room), room, mark)
+
+    async def _take_reopened(self) -> None:
+        while True:
+            for delivery in await self._outbox.take_reopened(self._partition, CAPACITY):
+                key = LineKey(delivery.rule, delivery.action)
+                if key in self._lines:
+                    self._lines[key].reopen(delivery)
+                    self._pump(key)
+            await asyncio.sleep(REOPENED_EVERY)
+
+    async def _attempt(self, key: LineKey, line: Line, runner: Runner, delivery: Delivery) -> None:
+        """One attempt at one delivery, from the lane and back."""
+        if delivery.attempts and not await self._outbox.still_open(delivery.id):
+            line.finish(delivery)  # discarded while it waited
+            self._pump(key)
+            return
+        at, started = datetime.now(UTC), time.perf_counter()
+        outcome = await _outcome(runner, delivery, at)
+        await self._settler.put(Settlement(delivery, outcome, at, time.perf_counter() - started))
+        if isinstance(outcome, Retrying):
+            line.retry(delivery.after(outcome))
+        else:
+            line.finish(delivery)
+        self._pump(key)
+
+
+async def _outcome(runner: Runner, delivery: Delivery, now: datetime) -> Outcome:
+    """Run the action; every exception becomes an outcome here and nowhere else."""
+    try:
+        detail = await runner.action.run(work_for(runner.rule, delivery, now))
+    except Exception as error:  # noqa: BLE001 - whatever an action raises, only its own delivery suffers
+        message = describe(error)
+        outcome = after_failure(
+            delivery,
+            error,
+            message,
+            runner.rule.retry,
+            datetime.now(UTC),
+            random.random(),  # noqa: S311 - jitter
+        )
+        _report(runner.rule, delivery, outcome)
+        return outcome
+    log.info(
+        "delivered: rule %s, %s, %s %s (%s)",
+        delivery.rule,
+        delivery.action,
+        delivery.event.operation,
+        delivery.event.namespace,
+        detail or "done",
+        extra={"rule": delivery.rule, "action": delivery.action, "delivery": delivery.id},
+    )
+    return Delivered(detail)
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line: its text, and its type where the text alone says little."""
+    text = " ".join(str(error).split())
+    if isinstance(error, (PermanentError, RetryLater, MtriggerError)) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _report(rule: Rule, delivery: Delivery, outcome: Retrying | Dead) -> None:
+    context = {"rule": rule.name, "action": delivery.action, "delivery": delivery.id}
+    if isinstance(outcome, Retrying):
+        log.warning(
+            "failed, tried again at %s: rule %s, %s: %s",
+            outcome.due_at.isoformat(timespec="seconds"),
+            rule.name,
+            delivery.action,
+            outcome.error,
+            extra=context,
+        )
+    else:
+        log.error(
+            "dead: rule %s, %s: %s (try again with: mtrigger deliveries retry %s)",
+            rule.name,
+            delivery.action,
+            outcome.error,
+            delivery.id,
+            extra=context,
+        )

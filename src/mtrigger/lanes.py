@@ -1,0 +1,143 @@
+"""The deliveries of one line that are in memory, in lanes: which may run now, which wait, which come next.
+
+A line is one action of one rule; a lane within it is a sequence that keeps its order, also across retries: only
+its first delivery is ever handed out. A line holds at most `capacity` deliveries. What comes beyond stays in
+the outbox, and as long as anything is there, nothing newer is taken directly: it must be loaded in its turn.
+
+Pure: no I/O, no clock. The promise: `next` hands out each delivery once per attempt, in order per lane.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Iterable
+from datetime import datetime
+
+from mtrigger.deliveries import Delivery
+
+
+class Line:
+    """The lanes of one action of one rule."""
+
+    def __init__(self, capacity: int, *, behind: str | None = None) -> None:
+        """An empty line. `behind` says that open deliveries wait in the outbox behind that position ("": all
+        of them); None, that there are none."""
+        self._capacity = capacity
+        self._lanes: dict[str, deque[Delivery]] = {}
+        self._held: set[str] = set()
+        self._running: set[str] = set()
+        self._ready: deque[str] = deque()
+        self._waiting: list[tuple[datetime, str]] = []
+        self._loaded_to = behind or ""
+        self._refused = 0
+        self.incomplete = behind is not None
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def running(self) -> int:
+        """How many deliveries are handed out and not finished."""
+        return len(self._running)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held or owed beyond."""
+        return not self._held and not self.incomplete
+
+    @property
+    def room(self) -> int:
+        """How many more deliveries can be held."""
+        return max(0, self._capacity - len(self._held))
+
+    def offer(self, delivery: Delivery) -> None:
+        """Take a delivery that has just become durable, or leave it in the outbox when there is no room."""
+        if delivery.id in self._held:
+            return
+        late = delivery.position <= self._loaded_to  # loading has passed its place already
+        if late or (self.room and not self.incomplete):
+            self._append(delivery)
+            self._loaded_to = max(self._loaded_to, delivery.position)
+        else:
+            self._refused += 1
+            self.incomplete = True
+
+    def page(self) -> tuple[str, int, int]:
+        """What to load next: open deliveries behind this position, at most so many; and a mark to give back
+        to `load`."""
+        return self._loaded_to, self.room, self._refused
+
+    def load(self, deliveries: Iterable[Delivery], asked: int, mark: int) -> None:
+        """Take a page of the outbox, read for `page()`, which asked for `asked` deliveries.
+
+        A page that is not full was the last one, unless something was refused since it was asked for.
+        """
+        count = 0
+        for delivery in deliveries:
+            count += 1
+            self._loaded_to = max(self._loaded_to, delivery.position)
+            if delivery.id not in self._held:
+                self._append(delivery)
+        if count < asked and mark == self._refused:
+            self.incomplete = False
+
+    def reopen(self, delivery: Delivery) -> None:
+        """An operator wants `delivery` tried now: take it whatever the room, or stop its waiting."""
+        if delivery.id not in self._held:
+            self._append(delivery)
+            return
+        lane = self._lanes[delivery.lane]
+        place = next(place for place, held in enumerate(lane) if held.id == delivery.id)
+        if delivery.id in self._running:
+            return  # being tried at this very moment
+        lane[place] = delivery
+        if place == 0:
+            self._waiting = [entry for entry in self._waiting if entry[1] != delivery.lane]
+            heapq.heapify(self._waiting)
+            self._ready.append(delivery.lane)
+
+    def next(self, now: datetime) -> Delivery | None:
+        """Hand out a delivery that may run now, or None."""
+        while self._waiting and self._waiting[0][0] <= now:
+            self._ready.append(heapq.heappop(self._waiting)[1])
+        if not self._ready:
+            return None
+        delivery = self._lanes[self._ready.popleft()][0]
+        self._running.add(delivery.id)
+        return delivery
+
+    def next_due(self) -> datetime | None:
+        """When the earliest waiting delivery may run, if any waits."""
+        return self._waiting[0][0] if self._waiting else None
+
+    def finish(self, delivery: Delivery) -> None:
+        """A delivery that was handed out is settled: the next one in its lane may run."""
+        lane = self._lanes[delivery.lane]
+        lane.popleft()
+        self._held.discard(delivery.id)
+        self._running.discard(delivery.id)
+        if lane:
+            self._line_up(delivery.lane)
+        else:
+            del self._lanes[delivery.lane]
+
+    def retry(self, delivery: Delivery) -> None:
+        """A delivery that was handed out waits for its `due_at`, and its lane with it."""
+        self._running.discard(delivery.id)
+        self._lanes[delivery.lane][0] = delivery
+        self._line_up(delivery.lane)
+
+    def _append(self, delivery: Delivery) -> None:
+        self._held.add(delivery.id)
+        lane = self._lanes.get(delivery.lane)
+        if lane is None:
+            self._lanes[delivery.lane] = deque([delivery])
+            self._line_up(delivery.lane)
+        else:
+            lane.append(delivery)
+
+    def _line_up(self, lane: str) -> None:
+        due_at = self._lanes[lane][0].due_at
+        if due_at is None:
+            self._ready.append(lane)
+        else:
+            heapq.heappush(self._waiting, (due_at, lane))
