@@ -48,7 +48,8 @@ class SmtpServer:
         """Read `smtp://user:password@host:587?tls=starttls|implicit|none` or `smtps://host:465`.
 
         User and password are percent-decoded. The encryption is `starttls` unless the scheme is smtps or
-        `tls` says otherwise. More options: `timeout=30s`, `connections=4`, `ca=/path/ca.pem`. Raises SettingsError.
+        `tls` says otherwise. More options: `timeout=30s`, `connections=4`, `ca=/path/ca.pem`. Raises
+        SettingsError.
         """
         try:
             parts = urlsplit(url)

@@ -1,0 +1,134 @@
+"""The text part of a mail that only has HTML: what a person would read, with the addresses of its links.
+
+Whitespace folds as in a browser; blocks become paragraphs, table rows lines, cells columns parted by two
+spaces; what is hidden (styles, scripts, `hidden`, `display:none`) is left out.
+"""
+
+import re
+from html.parser import HTMLParser
+
+_INVISIBLE = frozenset({"head", "script", "style", "template", "title", "noscript"})
+_PARAGRAPHS = frozenset(
+    {"h1", "h2", "h3", "h4", "h5", "h6", "p", "ul", "ol", "dl", "table", "blockquote", "pre"}
+)
+_LINES = _PARAGRAPHS | {"address", "article", "aside", "body", "dd", "div", "dt", "footer", "form", "header"}
+_BLOCKS = _LINES | {"html", "li", "main", "nav", "section", "tbody", "tfoot", "thead", "tr", "figure"}
+_VOID = frozenset(
+    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
+)
+_CELLS = frozenset({"td", "th"})
+_HIDDEN_STYLE = re.compile(r"display\s*:\s*none", re.IGNORECASE)
+_SPACE = re.compile(r"[ \t\r\n\f]+")
+_RULE_WIDTH = 40
+_LINK_SCHEMES = ("http:", "https:", "mailto:", "tel:")
+
+
+def text_from_html(html: str) -> str:
+    """`html` as plain text, ending with a newline unless empty."""
+    reader = _Reader()
+    reader.feed(html)
+    reader.close()
+    return reader.text()
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self._lines: list[str] = [""]
+        self._hidden: list[str] = []  # open elements from the outermost hidden one on
+        self._links: list[tuple[str, int, int]] = []  # address, and the place where its text began
+        self._lists: list[int | None] = []  # for each open list the last number, None for bullets
+        self._preformatted = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        hides = (
+            tag in _INVISIBLE or "hidden" in attributes or _HIDDEN_STYLE.search(attributes.get("style") or "")
+        )
+        if self._hidden or hides:
+            if tag not in _VOID:
+                self._hidden.append(tag)
+            return
+        if tag in _BLOCKS:
+            self._break(paragraph=tag in _PARAGRAPHS and not (tag in ("ul", "ol") and self._lists))
+        if tag == "br":
+            self._lines.append("")
+        elif tag == "hr":
+            self._break(paragraph=False)
+            self._lines[-1] = "-" * _RULE_WIDTH
+            self._lines.append("")
+        elif tag == "img":
+            self._write(attributes.get("alt") or "")
+        elif tag == "a":
+            self._links.append((attributes.get("href") or "", len(self._lines), len(self._lines[-1])))
+        elif tag in ("ul", "ol"):
+            self._lists.append(0 if tag == "ol" else None)
+        elif tag == "li":
+            self._begin_item()
+        elif tag == "pre":
+            self._preformatted += 1
+        elif tag in _CELLS and self._lines[-1].strip():
+            self._lines[-1] = self._lines[-1].rstrip() + "  "
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._hidden:
+            if tag in self._hidden:
+                while self._hidden and self._hidden.pop() != tag:
+                    pass
+            return
+        if tag == "a" and self._links:
+            self._end_link(*self._links.pop())
+        elif tag in ("ul", "ol") and self._lists:
+            self._lists.pop()
+        elif tag == "pre" and self._preformatted:
+            self._preformatted -= 1
+        if tag in _BLOCKS:
+            self._break(paragraph=tag in _PARAGRAPHS and not self._lists)
+
+    def handle_data(self, data: str) -> None:
+        if self._hidden:
+            return
+        if self._preformatted:
+            first, *rest = data.split("\n")
+            self._lines[-1] += first
+            self._lines.extend(rest)
+        else:
+            self._write(data)
+
+    def text(self) -> str:
+        """All that was read."""
+        lines = (line.replace("\xa0", " ").rstrip() for line in self._lines)
+        text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
+        return text + "\n" if text else ""
+
+    def _write(self, data: str) -> None:
+        words = _SPACE.sub(" ", data)
+        line = self._lines[-1]
+        self._lines[-1] = line + (words.lstrip(" ") if not line or line.endswith(" ") else words)
+
+    def _break(self, *, paragraph: bool) -> None:
+        if self._lines[-1].strip():
+            self._lines.append("")
+        else:
+            self._lines[-1] = ""
+        if paragraph and len(self._lines) > 1 and self._lines[-2].strip():
+            self._lines.append("")
+
+    def _begin_item(self) -> None:
+        number = self._lists[-1] if self._lists else None
+        if number is None:
+            mark = "- "
+        else:
+            self._lists[-1] = number + 1
+            mark = f"{number + 1}. "
+        self._lines[-1] = "  " * max(len(self._lists) - 1, 0) + mark
+
+    def _end_link(self, address: str, line: int, column: int) -> None:
+        if not address.lower().startswith(_LINK_SCHEMES):
+            return
+        label = " ".join([self._lines[line - 1][column:], *self._lines[line:]]).strip()
+        bare = address.removeprefix("mailto:")
+        if not label:
+            self._write(bare)
+        elif label not in (address, bare):
+            self._lines[-1] = f"{self._lines[-1].rstrip()} <{bare}>"
