@@ -46,7 +46,7 @@ clean: ## remove the virtual environment and what the tools left
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 
 $(READY): pyproject.toml constraints.txt
-	@if [ ! -x $(BIN)/python ]; then \
+	@if [ ! -x $(BIN)/pip ]; then \
 		for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
 			if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found="$$python"; break; fi; \
 		done; \
