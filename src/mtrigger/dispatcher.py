@@ -62,8 +62,8 @@ class Dispatcher:
     async def serve(self, runners: Mapping[LineKey, Runner]) -> None:
         """Run deliveries with `runners` from now on.
 
-        Attempts that are under way end with the old ones. What is owed to a line without a runner stays in the
-        outbox; when the line comes back, its open deliveries are loaded.
+        Attempts that are under way end with the old ones. What is owed to a line without a runner stays in
+        the outbox; when the line comes back, its open deliveries are loaded.
         """
         for key in self._lines.keys() - runners.keys():
             if not self._lines[key].running:
@@ -130,7 +130,7 @@ class Dispatcher:
             self._pump(key)
 
     def _pump(self, key: LineKey) -> None:
-        """Start every attempt of a line that may start now; see to it that it is called again when more may."""
+        """Start every attempt of a line that may start now, and arrange to be called when more may."""
         line, runner = self._lines.get(key), self._runners.get(key)
         if line is None or runner is None or not self._running:
             return

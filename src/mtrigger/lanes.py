@@ -1,8 +1,8 @@
 """The deliveries of one line that are in memory, in lanes: which may run now, which wait, which come next.
 
-A line is one action of one rule; a lane within it is a sequence that keeps its order, also across retries: only
-its first delivery is ever handed out. A line holds at most `capacity` deliveries. What comes beyond stays in
-the outbox, and as long as anything is there, nothing newer is taken directly: it must be loaded in its turn.
+A line is one action of one rule; a lane within it is a sequence that keeps its order, also across retries:
+only its first delivery is ever handed out. A line holds at most `capacity` deliveries. What comes beyond stays
+in the outbox, and as long as anything is there, nothing newer is taken directly: it must be loaded in its turn.
 
 Pure: no I/O, no clock. The promise: `next` hands out each delivery once per attempt, in order per lane.
 """

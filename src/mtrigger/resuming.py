@@ -37,8 +37,8 @@ def resumption(error: Exception, position: StreamPosition, phase: Phase) -> Resu
         return Resumption.AGAIN
     if fault is Fault.FORBIDDEN:
         raise DeploymentError(
-            "This user may not open the change stream. Grant it the role `readAnyDatabase` (or, when all rules "
-            "name one database, `read` on that one): it holds the actions `find` and `changeStream`. "
+            "This user may not open the change stream. Grant it the role `readAnyDatabase` (or, when all "
+            "rules name one database, `read` on that one): it holds the actions `find` and `changeStream`. "
             f"MongoDB says: {error}"
         ) from error
     if fault is Fault.BAD_TOKEN and position.token is not None:
