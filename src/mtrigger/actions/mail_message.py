@@ -10,17 +10,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.headerregistry import Address
 from email.message import EmailMessage
+from email.utils import format_datetime
 
 from mtrigger.actions.addresses import MailAddress
+from mtrigger.actions.mail_headers import address_header, checked, structured_header, text_header
 from mtrigger.errors import PermanentError
 
-_LONGEST_HEADER = 2_000
-_SEPARATORS = "\u2028\u2029"  # line breaks to Python's own splitlines
 _CONTENT_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*")
 _SEVEN_BIT = email.policy.SMTP.clone(cte_type="7bit")
-_UTF8 = email.policy.SMTPUTF8.clone(cte_type="7bit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,45 +55,19 @@ class Mail:
 
 def mail_bytes(mail: Mail) -> bytes:
     """The mail with CRLF line ends. `bcc` is in no header. Raises PermanentError if it cannot be."""
-    addresses = (mail.sender, *mail.to, *mail.cc, *mail.reply_to)
-    beyond_ascii = any(not address.local_part.isascii() for address in addresses)
-    policy = _UTF8 if beyond_ascii else _SEVEN_BIT
-    message = EmailMessage(policy)
-    for name, people in (
-        ("From", [mail.sender]),
-        ("To", mail.to),
-        ("Cc", mail.cc),
-        ("Reply-To", mail.reply_to),
-    ):
+    head = [address_header("From", [mail.sender])]
+    for name, people in (("To", mail.to), ("Cc", mail.cc), ("Reply-To", mail.reply_to)):
         if people:
-            message[name] = [_address(name, person) for person in people]
-    message["Subject"] = safe_header("Subject", mail.subject)
-    message["Date"] = mail.date
-    message["Message-ID"] = safe_header("Message-ID", mail.message_id)
-    for name, value in mail.headers.items():
-        message[name] = safe_header(name, value)
-    _add_body(message, mail)
+            head.append(address_header(name, people))
+    head.append(text_header("Subject", mail.subject))
+    head.append(structured_header("Date", format_datetime(mail.date)))
+    head.append(structured_header("Message-ID", mail.message_id))
+    head.extend(text_header(name, value) for name, value in mail.headers.items())
+    body = EmailMessage(_SEVEN_BIT)
+    _add_body(body, mail)
     for attachment in mail.attachments:
-        _attach(message, attachment)
-    return message.as_bytes(policy=policy)
-
-
-def safe_header(name: str, value: str) -> str:
-    """`value`, if it can stand in the header `name` as it is. Raises PermanentError otherwise."""
-    for character in value:
-        if not character.isprintable() and (ord(character) < 0xA0 or character in _SEPARATORS):
-            what = "a line break" if character in "\r\n" else f"the control character U+{ord(character):04X}"
-            raise PermanentError(f"{name} would contain {what}; a mail header cannot hold it")
-        if "\ud800" <= character <= "\udfff":
-            raise PermanentError(f"{name} would contain half a character (U+{ord(character):04X})")
-    if len(value) > _LONGEST_HEADER:
-        raise PermanentError(f"{name} would be longer than {_LONGEST_HEADER:,} characters")
-    return value
-
-
-def _address(header: str, address: MailAddress) -> Address:
-    name = safe_header(header, address.name)
-    return Address(display_name=name, username=address.local_part, domain=address.domain)
+        _attach(body, attachment)
+    return b"".join(head) + body.as_bytes()
 
 
 def _add_body(message: EmailMessage, mail: Mail) -> None:
@@ -115,7 +87,7 @@ def _clean(text: str) -> str:
 
 
 def _attach(message: EmailMessage, attachment: Attachment) -> None:
-    name = safe_header("The name of an attachment", attachment.name).replace("/", "_").replace("\\", "_")
+    name = checked("The name of an attachment", attachment.name).replace("/", "_").replace("\\", "_")
     content_type = attachment.content_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
     if not _CONTENT_TYPE.fullmatch(content_type) or content_type.lower().startswith(
         ("multipart/", "message/")
