@@ -1,7 +1,7 @@
 """Header lines of a mail: folded and, beyond ASCII, as encoded words (RFC 5322, section 2.2.3; RFC 2047).
 
-The standard library's own folding loses spaces where it breaks long values (seen in Python 3.11), so it is not
-used here. What is written reads back as exactly the same text.
+The standard library's own folding loses spaces where it breaks long values (seen in Python 3.11), so it is
+not used here. What is written reads back as exactly the same text.
 """
 
 import base64
