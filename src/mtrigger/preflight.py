@@ -45,7 +45,9 @@ async def survey(client: AsyncMongoClient[dict[str, Any]], rules: Iterable[Rule]
         if any("*" in name for name in patterns):
             databases = set(await client.list_database_names()) - _SYSTEM_DATABASES
         for database in databases:
-            async for collection in await client[database].list_collections():
+            # Views, time series and MongoDB's own collections have no changes to watch.
+            wanted = {"type": "collection", "name": {"$not": {"$regex": r"^system\."}}}
+            async for collection in await client[database].list_collections(filter=wanted):
                 options = collection.get("options", {}).get("changeStreamPreAndPostImages", {})
                 images[f"{database}.{collection['name']}"] = bool(options.get("enabled"))
     except OperationFailure:

@@ -6,7 +6,7 @@ cannot change after the event: its operation, its namespace, and the document an
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,9 +48,7 @@ def plan(rules: Sequence[Rule], state_database: str) -> StreamPlan:
     """The stream for `rules` (the enabled ones of them). Events of the state database never get through."""
     enabled = [rule for rule in rules if rule.enabled]
     database = _only_database(enabled)
-    clauses = [clause for rule in enabled for clause in _clauses(rule)]
-    if len(clauses) > MOST_CLAUSES:
-        clauses = _cover(enabled)
+    clauses = _all_clauses(enabled) if pushes_conditions(rules) else _cover(enabled)
     wanted: dict[str, Any] = {"$or": clauses} if clauses else {"operationType": "invalidate"}
     if any(rule.collections.wildcards for rule in enabled):
         wanted = {"$and": [{"ns.db": {"$ne": state_database}}, wanted]}
@@ -58,6 +56,24 @@ def plan(rules: Sequence[Rule], state_database: str) -> StreamPlan:
         wanted = {"$or": [wanted, {"operationType": "invalidate"}]}
     text = json_util.dumps([database, wanted], json_options=json_util.CANONICAL_JSON_OPTIONS)
     return StreamPlan(database, wanted, hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+def pipeline(plan: StreamPlan, start: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The stages of the stream; `start` is the option of `$changeStream` that says where it opens."""
+    options: dict[str, Any] = {
+        "fullDocument": "whenAvailable",
+        "fullDocumentBeforeChange": "whenAvailable",
+        **start,
+    }
+    if plan.database is None:
+        options["allChangesForCluster"] = True
+    return [{"$changeStream": options}, {"$match": plan.match}]
+
+
+def pushes_conditions(rules: Iterable[Rule]) -> bool:
+    """Whether the conditions of `rules` go to the server; with too many clauses only operations and
+    collections do."""
+    return len(_all_clauses(rule for rule in rules if rule.enabled)) <= MOST_CLAUSES
 
 
 def explain(rules: Iterable[Rule]) -> list[PushedRule]:
@@ -88,6 +104,10 @@ def _only_database(rules: Sequence[Rule]) -> str | None:
         return None
     (database,) = databases
     return None if "*" in database else database
+
+
+def _all_clauses(rules: Iterable[Rule]) -> list[dict[str, Any]]:
+    return [clause for rule in rules for clause in _clauses(rule)]
 
 
 def _clauses(rule: Rule) -> list[dict[str, Any]]:

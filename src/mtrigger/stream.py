@@ -19,7 +19,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from mtrigger.events import ChangeEvent, cluster_time_of
-from mtrigger.pushdown import StreamPlan
+from mtrigger.pushdown import StreamPlan, pipeline
 
 MAX_AWAIT_MS = 1_000
 """How long the server waits for an event before it answers an idle stream with its new position."""
@@ -101,17 +101,10 @@ class ChangeStream:
     async def _aggregate(self) -> dict[str, Any]:
         # A cursor belongs to its session; an implicit one could differ from call to call.
         self._session = self.client.start_session(causal_consistency=False)
-        options: dict[str, Any] = {
-            "fullDocument": "whenAvailable",
-            "fullDocumentBeforeChange": "whenAvailable",
-            **self.position.start(self.plan),
-        }
-        if self.plan.database is None:
-            options["allChangesForCluster"] = True
         return await self._command(
             {
                 "aggregate": 1,
-                "pipeline": [{"$changeStream": options}, {"$match": self.plan.match}],
+                "pipeline": pipeline(self.plan, self.position.start(self.plan)),
                 # Nothing with the first reply: finding the first event may take long on a long oplog.
                 "cursor": {"batchSize": 0},
                 "comment": f"mtrigger {self.name}",
