@@ -66,12 +66,12 @@ async def examine(client: AsyncMongoClient[dict[str, Any]], uri: str) -> Deploym
         cluster_id = await _cluster_id(client, hello)
     except OperationFailure as error:
         raise DeploymentError(
-            f"MongoDB at {redact_uri(uri)} refused us: {_reason(error)}. Check the user, the password and "
+            f"MongoDB at {redact_uri(uri)} refused us: {reason(error)}. Check the user, the password and "
             "`authSource` in the URI."
         ) from error
     except PyMongoError as error:
         raise DeploymentError(
-            f"MongoDB at {redact_uri(uri)} cannot be reached: {_reason(error)}. Check that it runs and "
+            f"MongoDB at {redact_uri(uri)} cannot be reached: {reason(error)}. Check that it runs and "
             "that the host and port are right; without --uri, mtrigger starts a server of its own."
         ) from error
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
@@ -123,7 +123,7 @@ async def starting_time(
         entry = await client["local"]["oplog.rs"].find_one(sort=[("$natural", 1)])
     except OperationFailure as error:
         raise DeploymentError(
-            f"The start of the oplog cannot be read ({_reason(error)}): grant `read` on the database "
+            f"The start of the oplog cannot be read ({reason(error)}): grant `read` on the database "
             "`local`, or start from a time instead of `oldest`."
         ) from error
     if entry is None:
@@ -132,7 +132,7 @@ async def starting_time(
     return oldest
 
 
-def _reason(error: PyMongoError) -> str:
+def reason(error: PyMongoError) -> str:
     """The driver's reason in one line, without the topology it appends."""
     text = str(error).partition(", full error:")[0].partition(", Timeout:")[0]
     return redact_uri(" ".join(text.split()))

@@ -153,6 +153,14 @@ class Outbox(Protocol):
         """The deliveries `query` means, newest first."""
         ...
 
+    async def count(self, query: Query) -> int:
+        """How many deliveries `query` means."""
+        ...
+
+    async def ids(self, beginning: str, limit: int) -> list[str]:
+        """At most `limit` of the ids that begin with the hexadecimal digits `beginning`, sorted."""
+        ...
+
     async def tallies(self) -> list[Tally]:
         """The outbox in numbers, a row a line, sorted by line."""
         ...

@@ -104,6 +104,12 @@ class MemoryStore:
         records = [row.record for row in self._rows.values() if _means(query, row.record)]
         return records[::-1][:limit]
 
+    async def count(self, query: Query) -> int:
+        return sum(_means(query, row.record) for row in self._rows.values())
+
+    async def ids(self, beginning: str, limit: int) -> list[str]:
+        return sorted(known for known in self._rows if known.startswith(beginning))[:limit]
+
     async def tallies(self) -> list[Tally]:
         records: dict[LineKey, list[Record]] = {}
         for row in self._rows.values():

@@ -107,8 +107,10 @@ class MongoStore:
 
     @_steadily
     async def advance(self, checkpoint: Checkpoint) -> None:
-        token = {"$cond": [{"$ne": [{"$ifNull": ["$token", None]}, None]}, ["$token"], []]}
-        previous = {"$slice": [{"$concatArrays": [{"$ifNull": ["$previous", []]}, token]}, -_KEPT_TOKENS]}
+        # Whatever a damaged row holds, an operator's `checkpoint set` must be able to overwrite it.
+        token = {"$cond": [{"$eq": [{"$type": "$token._data"}, "string"]}, ["$token"], []]}
+        before = {"$cond": [{"$isArray": ["$previous"]}, "$previous", []]}
+        previous = {"$slice": [{"$concatArrays": [before, token]}, -_KEPT_TOKENS]}
         fields = {name: {"$literal": value} for name, value in checkpoint_fields(checkpoint).items()}
         result = await self._checkpoints.update_one(
             {"_id": checkpoint.stream}, [{"$set": {"previous": previous}}, {"$set": fields}]
@@ -197,6 +199,14 @@ class MongoStore:
     async def find(self, query: Query, limit: int) -> list[Record]:
         rows = self._deliveries.find(meaning(query), sort=[("created_at", -1), ("position", -1)], limit=limit)
         return [read_record(row) async for row in rows]
+
+    async def count(self, query: Query) -> int:
+        return await self._deliveries.count_documents(meaning(query))
+
+    async def ids(self, beginning: str, limit: int) -> list[str]:
+        wanted = {"_id": {"$gte": beginning, "$lt": f"{beginning}g"}}  # "g" follows the last hexadecimal digit
+        rows = self._deliveries.find(wanted, {"_id": 1}, sort=[("_id", ASCENDING)], limit=limit)
+        return [str(row["_id"]) async for row in rows]
 
     async def tallies(self) -> list[Tally]:
         owed = {"$cond": [{"$eq": ["$open", True]}, "$created_at", None]}
