@@ -10,8 +10,9 @@ import logging
 import random
 import time
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from mtrigger.actions.base import Action
 from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Retrying, Settlement
@@ -33,6 +34,12 @@ CONCURRENCY = 32
 
 REOPENED_EVERY = 1.0
 """Seconds between looks for deliveries that an operator wants tried again."""
+
+TRUSTED_FOR = timedelta(seconds=5)
+"""A delivery older than this may have been discarded while it waited in its lane: that is looked up first."""
+
+LONGEST_TEXT = 2_000
+"""Characters of an error or of an action's account that are kept: every attempt adds one to the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +75,11 @@ class Dispatcher:
         for key in self._lines.keys() - runners.keys():
             if not self._lines[key].running:
                 del self._lines[key]
-        at_start = not self._lines
-        owed = await self._outbox.lines(self._partition) if at_start else runners.keys()
+        owed: AbstractSet[LineKey] = runners.keys()
+        if self._running:
+            await self._settler.flush()  # a line that comes back must not load what it has just done
+        else:
+            owed = await self._outbox.lines(self._partition)
         for key in runners.keys() - self._lines.keys():
             self._lines[key] = Line(CAPACITY, behind="" if key in owed else None)
         self._runners = runners
@@ -88,8 +98,11 @@ class Dispatcher:
             settling = self._tasks.create_task(self._settler.run(), name="settle")
             reopening = self._tasks.create_task(self._take_reopened(), name="reopened deliveries")
             self._running = True
-            self._pump_all()
-            await self._drained.wait()
+            try:
+                self._pump_all()
+                await self._drained.wait()
+            finally:
+                self._running = False  # also when a task has died: nothing new can be started then
             reopening.cancel()
             self._settler.close()
             await settling
@@ -142,7 +155,7 @@ class Dispatcher:
             self._attempts.add(task)
             task.add_done_callback(self._attempts.discard)
         self._set_timer(key, line, now)
-        if line.incomplete and line.room > CAPACITY // 2 and key not in self._loading:
+        if line.wants_more and key not in self._loading:
             self._loading.add(key)
             self._tasks.create_task(self._load_more(key, line), name=f"load {key.action} of rule {key.rule}")
 
@@ -162,6 +175,8 @@ class Dispatcher:
 
     async def _load_page(self, key: LineKey, line: Line) -> None:
         behind, room, mark = line.page()
+        if not room:
+            return  # what came late has filled it up meanwhile
         line.load(await self._outbox.owed(self._partition, key, behind, room), room, mark)
 
     async def _take_reopened(self) -> None:
@@ -175,8 +190,8 @@ class Dispatcher:
 
     async def _attempt(self, key: LineKey, line: Line, runner: Runner, delivery: Delivery) -> None:
         """One attempt at one delivery, from the lane and back."""
-        if delivery.attempts and not await self._outbox.still_open(delivery.id):
-            line.finish(delivery)  # discarded while it waited
+        if not await self._still_owed(line, delivery):
+            line.finish(delivery)
             self._pump(key)
             return
         at, started = datetime.now(UTC), time.perf_counter()
@@ -188,23 +203,26 @@ class Dispatcher:
             line.finish(delivery)
         self._pump(key)
 
+    async def _still_owed(self, line: Line, delivery: Delivery) -> bool:
+        """Whether nobody has discarded the delivery while it waited, and no attempt has just settled it."""
+        if line.is_doubtful(delivery):
+            await self._settler.flush()
+        elif not delivery.attempts and datetime.now(UTC) - delivery.created_at < TRUSTED_FOR:
+            return True
+        return await self._outbox.still_open(delivery.id)
+
 
 async def _outcome(runner: Runner, delivery: Delivery, now: datetime) -> Outcome:
     """Run the action; every exception becomes an outcome here and nowhere else."""
     try:
-        detail = await runner.action.run(work_for(runner.rule, delivery, now))
+        detail = storable(await runner.action.run(work_for(runner.rule, delivery, now)))
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise  # we are stopping
+        return _failed(runner, delivery, error)  # the action's own doing: it awaited something cancelled
     except Exception as error:  # noqa: BLE001 - whatever an action raises, only its own delivery suffers
-        message = describe(error)
-        outcome = after_failure(
-            delivery,
-            error,
-            message,
-            runner.rule.retry,
-            datetime.now(UTC),
-            random.random(),  # noqa: S311 - jitter
-        )
-        _report(runner.rule, delivery, outcome)
-        return outcome
+        return _failed(runner, delivery, error)
     log.info(
         "delivered: rule %s, %s, %s %s (%s)",
         delivery.rule,
@@ -217,12 +235,28 @@ async def _outcome(runner: Runner, delivery: Delivery, now: datetime) -> Outcome
     return Delivered(detail)
 
 
+def _failed(runner: Runner, delivery: Delivery, error: BaseException) -> Retrying | Dead:
+    chance = random.random()  # noqa: S311 - jitter
+    outcome = after_failure(delivery, error, describe(error), runner.rule.retry, datetime.now(UTC), chance)
+    _report(runner.rule, delivery, outcome)
+    return outcome
+
+
 def describe(error: BaseException) -> str:
     """An exception in one line: its text, and its type where the text alone says little."""
-    text = " ".join(str(error).split())
+    try:
+        text = storable(str(error))
+    except Exception:  # noqa: BLE001 - the exception is a user's own and cannot even say what it is
+        text = ""
     if isinstance(error, (PermanentError, RetryLater, MtriggerError)) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def storable(text: str) -> str:
+    """`text` in one line of bounded length that can be stored: without halves of surrogate pairs."""
+    line = " ".join(text[: 2 * LONGEST_TEXT].split()).encode("utf-8", "replace").decode()
+    return line if len(line) <= LONGEST_TEXT else f"{line[:LONGEST_TEXT]}…"
 
 
 def _report(rule: Rule, delivery: Delivery, outcome: Retrying | Dead) -> None:

@@ -91,5 +91,5 @@ class RetryLater(Exception):  # noqa: N818 - reads as what it asks for: `raise R
     """
 
     def __init__(self, after: float, reason: str = "") -> None:
-        self.after = after
+        self.after = float(after)
         super().__init__(reason or f"asked to be tried again in {after:g} s")

@@ -1,10 +1,13 @@
 """The deliveries of one line that are in memory, in lanes: which may run now, which wait, which come next.
 
 A line is one action of one rule; a lane within it is a sequence that keeps its order, also across retries:
-only its first delivery is ever handed out. A line holds at most `capacity` deliveries. What comes beyond stays
-in the outbox, and as long as anything is there, nothing newer is taken directly: it must be loaded in its turn.
+only its first delivery is ever handed out. A line holds at most `capacity` deliveries. What comes beyond
+stays in the outbox, and as long as anything is there, nothing newer is taken directly: it must be loaded in
+its turn.
 
-Pure: no I/O, no clock. The promise: `next` hands out each delivery once per attempt, in order per lane.
+Pure: no I/O, no clock. The promise: `next` hands out each delivery once per attempt, in order per lane, and
+never two of one lane at once. It rests on one invariant: whatever was ever taken has a position up to
+`_loaded_to`, so a page of the outbox behind that can only hold what was never taken.
 """
 
 import heapq
@@ -25,6 +28,7 @@ class Line:
         self._lanes: dict[str, deque[Delivery]] = {}
         self._held: set[str] = set()
         self._running: set[str] = set()
+        self._doubtful: set[str] = set()
         self._ready: deque[str] = deque()
         self._waiting: list[tuple[datetime, str]] = []
         self._loaded_to = behind or ""
@@ -49,17 +53,32 @@ class Line:
         """How many more deliveries can be held."""
         return max(0, self._capacity - len(self._held))
 
+    @property
+    def wants_more(self) -> bool:
+        """Whether it is time to load from the outbox: half of the room is free, or some is and nothing else
+        can be done (all that is held waits for its next attempt)."""
+        if not self.incomplete:
+            return False
+        stalled = not self._ready and not self._running
+        return self.room > self._capacity // 2 or (stalled and self.room > 0)
+
+    def is_doubtful(self, delivery: Delivery) -> bool:
+        """Whether `delivery` may have been run already: it came late or was reopened. A page of the outbox
+        can overtake the offer of what it holds, and an operator's wish an attempt that has just ended."""
+        return delivery.id in self._doubtful
+
     def offer(self, delivery: Delivery) -> None:
         """Take a delivery that has just become durable, or leave it in the outbox when there is no room."""
         if delivery.id in self._held:
             return
-        late = delivery.position <= self._loaded_to  # loading has passed its place already
-        if late or (self.room and not self.incomplete):
+        if delivery.position <= self._loaded_to:  # loading has passed its place: nobody else will bring it
+            self._doubtful.add(delivery.id)
             self._append(delivery)
-            self._loaded_to = max(self._loaded_to, delivery.position)
+        elif self.room and not self.incomplete:
+            self._loaded_to = delivery.position
+            self._append(delivery)
         else:
-            self._refused += 1
-            self.incomplete = True
+            self._leave()
 
     def page(self) -> tuple[str, int, int]:
         """What to load next: open deliveries behind this position, at most so many; and a mark to give back
@@ -81,19 +100,19 @@ class Line:
             self.incomplete = False
 
     def reopen(self, delivery: Delivery) -> None:
-        """An operator wants `delivery` tried now: take it whatever the room, or stop its waiting."""
-        if delivery.id not in self._held:
-            self._append(delivery)
-            return
-        lane = self._lanes[delivery.lane]
-        place = next(place for place, held in enumerate(lane) if held.id == delivery.id)
+        """An operator wants `delivery` tried now: take it whatever the room, or stop its waiting. Where older
+        ones still wait in the outbox, it comes in its turn."""
         if delivery.id in self._running:
             return  # being tried at this very moment
-        lane[place] = delivery
-        if place == 0:
-            self._waiting = [entry for entry in self._waiting if entry[1] != delivery.lane]
-            heapq.heapify(self._waiting)
-            self._ready.append(delivery.lane)
+        if delivery.id in self._held:
+            self._doubtful.add(delivery.id)
+            self._stop_waiting(delivery)
+        elif self.incomplete and delivery.position > self._loaded_to:
+            self._leave()
+        else:
+            self._doubtful.add(delivery.id)
+            self._loaded_to = max(self._loaded_to, delivery.position)
+            self._append(delivery)
 
     def next(self, now: datetime) -> Delivery | None:
         """Hand out a delivery that may run now, or None."""
@@ -113,8 +132,8 @@ class Line:
         """A delivery that was handed out is settled: the next one in its lane may run."""
         lane = self._lanes[delivery.lane]
         lane.popleft()
-        self._held.discard(delivery.id)
-        self._running.discard(delivery.id)
+        for ids in (self._held, self._running, self._doubtful):
+            ids.discard(delivery.id)
         if lane:
             self._line_up(delivery.lane)
         else:
@@ -123,8 +142,24 @@ class Line:
     def retry(self, delivery: Delivery) -> None:
         """A delivery that was handed out waits for its `due_at`, and its lane with it."""
         self._running.discard(delivery.id)
+        self._doubtful.discard(delivery.id)
         self._lanes[delivery.lane][0] = delivery
         self._line_up(delivery.lane)
+
+    def _leave(self) -> None:
+        """Leave a delivery in the outbox: it is loaded in its turn."""
+        self._refused += 1
+        self.incomplete = True
+
+    def _stop_waiting(self, delivery: Delivery) -> None:
+        lane = self._lanes[delivery.lane]
+        lane[next(place for place, held in enumerate(lane) if held.id == delivery.id)] = delivery
+        waiting = [entry for entry in self._waiting if entry[1] != delivery.lane]
+        # A lane that does not wait is lined up already, and once is enough.
+        if lane[0] is delivery and len(waiting) < len(self._waiting):
+            heapq.heapify(waiting)
+            self._waiting = waiting
+            self._ready.append(delivery.lane)
 
     def _append(self, delivery: Delivery) -> None:
         self._held.add(delivery.id)

@@ -45,7 +45,7 @@ def after_failure(
     if attempt >= policy.attempts:
         return Dead(f"{message} (gave up after {attempt} attempt{'s' if attempt > 1 else ''})")
     wait = error.after if isinstance(error, RetryLater) else delay(policy, attempt, chance)
-    due_at = now + timedelta(seconds=wait)
-    if (due_at - delivery.created_at).total_seconds() > policy.max_age:
+    age = (now - delivery.created_at).total_seconds()
+    if not age + wait <= policy.max_age:  # also when an action asks for an endless or undefined wait
         return Dead(f"{message} (gave up: older than {policy.max_age:g} s by the next attempt)")
-    return Retrying(message, due_at)
+    return Retrying(message, now + timedelta(seconds=max(0.0, wait)))

@@ -12,17 +12,26 @@ from mtrigger.stores.base import Outbox
 MOST_UNWRITTEN = 1_000
 
 
+Flushed = asyncio.Future[None]
+
+
 class Settler:
     """A bounded queue of settlements and the loop that writes them."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._queue: asyncio.Queue[Settlement | None] = asyncio.Queue(MOST_UNWRITTEN)
+        self._queue: asyncio.Queue[Settlement | Flushed | None] = asyncio.Queue(MOST_UNWRITTEN)
         self._closed = False
 
     async def put(self, settlement: Settlement) -> None:
         """Hand over an outcome; waits while too many are unwritten."""
         await self._queue.put(settlement)
+
+    async def flush(self) -> None:
+        """Return once every outcome that was handed over before is written."""
+        written: Flushed = asyncio.get_running_loop().create_future()
+        await self._queue.put(written)
+        await written
 
     def close(self) -> None:
         """No more outcomes will come: let `run` return once all are written."""
@@ -36,6 +45,9 @@ class Settler:
             batch = [await self._queue.get()]
             while not self._queue.empty():
                 batch.append(self._queue.get_nowait())
-            settlements = [settlement for settlement in batch if settlement is not None]
+            settlements = [item for item in batch if isinstance(item, Settlement)]
             if settlements:
                 await self._outbox.settle(settlements)
+            for item in batch:
+                if isinstance(item, asyncio.Future) and not item.done():  # a waiter may have been cancelled
+                    item.set_result(None)
