@@ -165,7 +165,9 @@ class Engine:
         checkpoint = await self._first_checkpoint(deployment)
         await self._dispatcher.serve(self._runners(rules))
         await self._dispatcher.load()
-        self._watcher = Watcher(self._client, self._store, self._dispatcher, checkpoint, self._watched(rules))
+        self._watcher = Watcher(
+            self._client, self._store, self._dispatcher.offer, checkpoint, self._watched(rules)
+        )
         since = datetime.fromtimestamp(checkpoint.cluster_time.time, UTC).isoformat()
         log.info("watching %s with %s, from %s on", *_summary(rules), since)
 

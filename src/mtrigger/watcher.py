@@ -7,7 +7,7 @@ still waiting. Nothing else in the house touches the checkpoint while this runs.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,6 @@ from pymongo.errors import PyMongoError
 
 from mtrigger import planning
 from mtrigger.deliveries import Delivery
-from mtrigger.dispatcher import Dispatcher
 from mtrigger.events import ChangeEvent
 from mtrigger.matching import Matcher
 from mtrigger.outages import Outage
@@ -41,6 +40,10 @@ IDLE_CHECKPOINT_EVERY = 10.0
 an idle position written as often, it would keep the stream busy with itself."""
 
 
+Offer = Callable[[Iterable[Delivery]], None]
+"""Takes deliveries that have become durable, to run them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Watched:
     """What a set of rules means to the watcher: which rules hold, and what to ask the server for."""
@@ -56,13 +59,13 @@ class Watcher:
         self,
         client: AsyncMongoClient[dict[str, Any]],
         store: Store,
-        dispatcher: Dispatcher,
+        offer: Offer,
         checkpoint: Checkpoint,
         watched: Watched,
     ) -> None:
         self._client = client
         self._store = store
-        self._dispatcher = dispatcher
+        self._offer = offer
         self._checkpoint = checkpoint
         self._watched = watched
         self._queue: asyncio.Queue[Batch] = asyncio.Queue(WAITING_BATCHES)
@@ -149,7 +152,7 @@ class Watcher:
         )
         if owed:
             new = await self._store.add(owed)
-            self._dispatcher.offer(delivery for delivery in owed if delivery.id in new)
+            self._offer(delivery for delivery in owed if delivery.id in new)
             self._owed_since_saved = True
 
     async def _with_documents(self, events: Iterable[ChangeEvent], matcher: Matcher) -> Sequence[ChangeEvent]:

@@ -1,0 +1,109 @@
+"""A shop for the acceptance tests: its database, its rules, and mtrigger watching it as a process."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+
+from support.command import Finished, MtriggerCommand, Running
+from support.http_sink import HttpSink
+from support.smtp_sink import SmtpSink
+
+Document = dict[str, Any]
+
+BIG_ORDER = """
+name: big-order
+on:
+  collection: {database}.orders
+  operations: [insert, update]
+when: amount > 10000
+do:
+  - email:
+      to: sales-manager@example.com
+      subject: "Big order {{{{ document.order_id }}}}"
+      template: big-order.html.j2
+retry: {{first_delay: 50ms, max_delay: 200ms}}
+"""
+
+BIG_ORDER_MAIL = (
+    "<html><body><h1>Order {{ document.order_id }}</h1><p>{{ document.amount }}</p></body></html>"
+)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """One test's shop. `url` names the servers it uses; the state lives in a database of its own."""
+
+    command: MtriggerCommand
+    database: AsyncDatabase[Document]
+    uri: str
+    mail: SmtpSink
+    web: HttpSink
+
+    @property
+    def orders(self) -> AsyncCollection[Document]:
+        return self.database["orders"]
+
+    @property
+    def state(self) -> AsyncDatabase[Document]:
+        return self.database.client[f"{self.database.name}_state"]
+
+    @property
+    def deliveries(self) -> AsyncCollection[Document]:
+        return self.state["deliveries"]
+
+    @property
+    def folder(self) -> Path:
+        return self.command.folder
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "MTRIGGER_URI": self.uri,
+            "MTRIGGER_STATE_DB": self.state.name,
+            "MTRIGGER_SMTP_URL": self.mail.url,
+            "MTRIGGER_MAIL_FROM": "shop@example.com",
+        }
+
+    def rule(self, name: str, text: str) -> Path:
+        """Write `triggers/<name>.yaml`. `{database}` stands for the shop's database."""
+        return self._write(f"triggers/{name}.yaml", text.format(database=self.database.name))
+
+    def template(self, name: str, text: str) -> Path:
+        """Write `templates/<name>`."""
+        return self._write(f"templates/{name}", text)
+
+    def big_order_rule(self) -> None:
+        """The rule this project is about, and its template."""
+        self.template("big-order.html.j2", BIG_ORDER_MAIL)
+        self.rule("big-order", BIG_ORDER)
+
+    def _write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def watch(self, *arguments: str) -> Running:
+        """Start `mtrigger watch` and wait until it watches."""
+        running = self.command.start("watch", "--rules", "triggers/", *arguments, env=self.environment)
+        running.wait_for_line(r"watching .* from .* on")
+        return running
+
+    def run(self, *arguments: str, **environment: str) -> Finished:
+        """Run another command to its end."""
+        return self.command.run(*arguments, env={**self.environment, **environment})
+
+    def mailed(self) -> Counter[str]:
+        """How many mails came for each order, by the order's id in the subject."""
+        subjects = (str(mail.message["Subject"]) for mail in list(self.mail.mails))
+        return Counter(match[1] for subject in subjects if (match := re.search(r"Big order (\S+)", subject)))
+
+    def messages(self) -> list[EmailMessage]:
+        """The mails received so far."""
+        return [mail.message for mail in list(self.mail.mails)]
