@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, Strict
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
@@ -43,7 +45,7 @@ def format_duration(seconds: float) -> str:
     for unit in ("d", "h", "m", "s"):
         if seconds and (seconds / _UNITS[unit]).is_integer():
             return f"{seconds / _UNITS[unit]:.0f}{unit}"
-    return f"{seconds * 1000:g}ms" if seconds else "0s"
+    return f"{seconds * 1000:.12g}ms" if seconds else "0s"
 
 
 def _duration(value: object) -> float:
@@ -64,16 +66,6 @@ def _flag_if_filled(value: object) -> object:
     return (
         {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, FilledText) else value
     )
-
-
-def _list_of_one(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _not_empty(value: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not value:
-        raise ValueError("this list is empty")
-    return value
 
 
 Duration = Annotated[
@@ -104,14 +96,30 @@ Flag = Annotated[
 ]
 """`true` or `false`, and nothing else."""
 
+class _OneOrList:
+    """Makes the JSON Schema of a list allow one item without its list."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        found = handler(schema)
+        return {"anyOf": [found["items"], {**found, "minItems": 1}]}
+
+
+def _list_of_one(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _not_empty(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not value:
+        raise ValueError("this list is empty")
+    return value
+
+
 ItemT = TypeVar("ItemT")
 
 OneOrMore = Annotated[
-    tuple[ItemT, ...],
-    AfterValidator(_not_empty),
-    BeforeValidator(_list_of_one, json_schema_input_type=ItemT | list[ItemT]),
+    tuple[ItemT, ...], AfterValidator(_not_empty), BeforeValidator(_list_of_one), _OneOrList()
 ]
-"""One value or a list of them; always a tuple inside."""
+"""One text or a list of items, never an empty list; always a tuple inside."""
 
 
 def closest(word: str, known: Iterable[str]) -> str:

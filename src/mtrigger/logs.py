@@ -8,11 +8,8 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Literal
 
 from mtrigger.redaction import redact_uri
-
-LogFormat = Literal["text", "json"]
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {
@@ -22,8 +19,9 @@ _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {
 }
 
 
-def set_up_logging(form: LogFormat, level: str) -> None:
-    """Send all log records from `level` ("debug", "info", "warning", "error") up to standard error.
+def set_up_logging(form: str, level: str) -> None:
+    """Send all log records from `level` ("debug", "info", "warning", "error") up to standard error, as `text`
+    or as `json`.
 
     Libraries are heard from `warning` on, unless the level is `debug`.
     """

@@ -11,11 +11,12 @@ import copy
 import importlib
 import inspect
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from mtrigger.actions.base import ActionConfig, ActionKind, ConfigMistake, Preview, Work
 from mtrigger.actions.services import Services
@@ -24,14 +25,20 @@ from mtrigger.templates import SCOPE_NAMES, Templates
 
 _logger = logging.getLogger(__name__)
 _SHOWN_OF_RESULT = 200
+_TARGET = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
+
+
+def _valid_target(target: str) -> str:
+    if not re.match(_TARGET, target):
+        raise ValueError("a function is written as package.module:name")
+    return target
 
 
 class FunctionConfig(ActionConfig):
     """A call of a Python function."""
 
-    function: str = Field(
-        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$",
-        description="package.module:name",
+    function: Annotated[str, AfterValidator(_valid_target)] = Field(
+        description="package.module:name", json_schema_extra={"pattern": _TARGET}
     )
     timeout: Timeout = Field(default=60.0, description="After this the attempt has failed")
 

@@ -9,7 +9,6 @@ carry a document elsewhere.
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -87,7 +86,7 @@ class Webhook:
         self._key = signing_key(config.secret.get_secret_value()) if config.secret else None
 
     async def run(self, work: Work) -> str:
-        """Send the request. Raises PermanentError if it cannot be built, WebhookFailed unless answered 2xx."""
+        """Send it. Raises PermanentError if it cannot be built, WebhookFailed unless answered with 2xx."""
         import aiohttp
 
         request = self._request(work, int(time.time()))
@@ -183,7 +182,7 @@ def signing_key(secret: str) -> bytes:
         return secret.encode()
     try:
         return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except binascii.Error:
+    except ValueError:  # of which binascii.Error is one
         raise ValueError("what follows whsec_ is not base64") from None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mtrigger.cli.options import json_option, rule_options
+from mtrigger.cli.output import counted, printable
 from mtrigger.errors import RulesError
 from mtrigger.loading import RuleSet, load
 from mtrigger.rules import Rule
@@ -38,7 +39,7 @@ def check(*, rules: Path, templates: Path | None, as_json: bool) -> None:
     else:
         click.echo(_listing(found))
     click.echo(
-        f"{_counted(len(found.rules), 'rule')} in {_counted(len(found.files), 'file')}: no mistakes", err=True
+        f"{counted(len(found.rules), 'rule')} in {counted(len(found.files), 'file')}: no mistakes", err=True
     )
 
 
@@ -50,9 +51,9 @@ def _print_mistakes(error: RulesError, *, as_json: bool) -> None:
         ]
         click.echo(json.dumps({"rules": [], "mistakes": listed}, indent=2, ensure_ascii=False))
     else:
-        click.echo(str(error))
+        click.echo(printable(str(error)))
     files = {mistake.file for mistake in error.mistakes}
-    click.echo(f"{_counted(len(error.mistakes), 'mistake')} in {_counted(len(files), 'file')}", err=True)
+    click.echo(f"{counted(len(error.mistakes), 'mistake')} in {counted(len(files), 'file')}", err=True)
 
 
 def _operations(rule: Rule) -> list[str]:
@@ -89,7 +90,3 @@ def _listing(found: RuleSet) -> str:
         "  ".join(text.ljust(width) for text, width in zip(row, (*widths, 0), strict=True)).rstrip()
         for row in rows
     )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

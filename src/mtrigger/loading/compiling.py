@@ -97,7 +97,7 @@ def _condition(node: Node, report: Report) -> Condition | None:
     try:
         return parse(node.value)
     except ConditionError as error:
-        report.add(place_in(node, error.line, error.column), f"`when`: {error}")
+        report.add(place_in(node, error.line, error.column), f"`when`: {error}", node)
     return None
 
 
@@ -219,9 +219,9 @@ def config_mistakes(
                 mistake.message,
             )
         elif mistake.line and isinstance(node, Scalar):
-            report.add(place_in(node, mistake.line, max(mistake.column, 1)), mistake.message)
+            report.add(place_in(node, mistake.line, max(mistake.column, 1)), mistake.message, node)
         else:
-            report.add(node.place if isinstance(node, Scalar) else key_place, mistake.message)
+            report.add(node.place if isinstance(node, Scalar) else key_place, mistake.message, node)
 
 
 def _shown_file(file: str, templates: Templates) -> str:
@@ -259,6 +259,6 @@ def _document(value: Any, node: Node, report: Report) -> Any:
 
     try:
         return json_util.loads(json.dumps(value))
-    except (ValueError, TypeError, BSONError) as error:
+    except (ValueError, TypeError, ArithmeticError, BSONError) as error:
         report.add(node.place, f"this is not Extended JSON: {error}")
         return None

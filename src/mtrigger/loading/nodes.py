@@ -4,6 +4,7 @@ Merging defaults and filling in `${…}` make new trees out of these nodes; a mi
 is reported where the value was written, whichever file that was.
 """
 
+import re
 from collections.abc import Mapping as MappingABC
 from collections.abc import Sequence as SequenceABC
 from dataclasses import dataclass, replace
@@ -138,6 +139,12 @@ def merge(under: Node, over: Node) -> Node:
     return Mapping(over.place, entries)
 
 
+def _words_from_outside(scalar: Scalar) -> set[str]:
+    """The words of a value that `${…}` brought in and that do not stand in the file anyway."""
+    values = [str(scalar.value)[fill.start : fill.end] for fill in scalar.fills if fill.secret]
+    return {word for value in values for word in re.findall(r"\w{3,}", value) if word not in scalar.raw}
+
+
 class Report:
     """Collects the mistakes of one load, and keeps what `${…}` was filled with out of their messages."""
 
@@ -151,8 +158,11 @@ class Report:
             if len(form) > 3:  # shorter ones are no secrets, and would garble every message
                 self._hidden.setdefault(form, raw)
 
-    def add(self, place: Place, message: str) -> None:
-        """Report `message` at `place`."""
+    def add(self, place: Place, message: str, about: "Node | None" = None) -> None:
+        """Report `message` at `place`. If it quotes a part of what filled in the value it is `about`, it is left
+        out: a piece of a secret is a secret too."""
+        if isinstance(about, Scalar) and any(word in message for word in _words_from_outside(about)):
+            message = f"this is not right once {about.raw} is filled in (what is wrong would show the value)"
         self.add_at(place.source.name, place.line, place.column, message)
 
     def add_at(self, file: str, line: int, column: int, message: str) -> None:

@@ -68,13 +68,13 @@ def explain(
         report.add(value.place, _not_a_choice(value, detail.get("ctx", {})))
     elif kind == "value_error":
         subject = f"{shown(value)}: " if isinstance(value, Scalar) else f"`{name}`: " if name else ""
-        report.add(value.place, f"{subject}{detail['ctx']['error']}")
+        report.add(value.place, f"{subject}{detail['ctx']['error']}", value)
     elif kind == "greater_than_equal":
         report.add(value.place, f"`{name}` must be {detail['ctx']['ge']} or more, not {shown(value)}")
     else:
         must = _MUST_BE.get(kind) or _lower_first(detail["msg"])
         subject = f"`{name}`" if name else "this"
-        report.add(value.place, f"{subject} {must} (it is {shown(value)})")
+        report.add(value.place, f"{subject} {must} (it is {shown(value)})", value)
 
 
 def unknown_key(key: str, known: SequenceABC[str]) -> str:

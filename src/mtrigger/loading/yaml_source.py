@@ -65,7 +65,7 @@ def read_documents(source: Source, report: Report) -> list[Node]:
 
 
 def _is_empty(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode) and not node.value and node.style is None
+    return isinstance(node, yaml.ScalarNode) and not node.value and not node.style
 
 
 def _too_deep(text: str) -> bool:
@@ -200,22 +200,31 @@ _HINTS = (
         "did not find expected key",
         "a key is expected here; if a value begins with a quote, put all of it in quotes",
     ),
-    ("did not find expected ',' or ']'", "a list in [ ] is not closed, or a comma is missing"),
-    ("did not find expected ',' or '}'", "a mapping in { } is not closed, or a comma is missing"),
     ("did not find expected '-' indicator", "a list item (`- …`) is expected here, as in the lines above"),
     (
         "found undefined alias",
         "this alias (`*name`) has no anchor (`&name`) before it; put text that begins with * in quotes",
     ),
     ("could not find expected ':'", "a `:` after the key is missing, in this line or the one before"),
-    ("found unexpected end of stream", "a quote is opened and never closed"),
 )
+
+
+_OPENED = (
+    ("',' or ']'", "the list that begins here is not closed, or has no comma before line {line}"),
+    ("',' or '}'", "the mapping that begins here is not closed, or has no comma before line {line}"),
+    ("found unexpected end of stream", "the quote that is opened here is never closed"),
+)
+"""Mistakes that are best shown where something began, rather than where the reader gave up."""
 
 
 def _report_syntax(error: yaml.MarkedYAMLError, start: Place, report: Report) -> None:
     mark = error.problem_mark or error.context_mark
     place = start.at(mark.index) if mark else start
     problem = str(error.problem or error.context or "this is not YAML")
+    for sign, hint in _OPENED:
+        if sign in problem and error.context_mark and mark:
+            report.add(start.at(error.context_mark.index), hint.format(line=mark.line + 1))
+            return
     rest = start.source.text[place.index : place.index + 1]
     if "cannot start any token" in problem:
         message = (

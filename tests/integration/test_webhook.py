@@ -1,0 +1,95 @@
+"""The webhook against a real HTTP server: what is delivered, and what is left to the retry policy."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from standardwebhooks.webhooks import Webhook as Verifier
+
+from mtrigger.actions.base import Action
+from mtrigger.actions.services import Services
+from mtrigger.actions.webhook import KIND, WebhookConfig, WebhookFailed
+from mtrigger.templates import Templates
+from support.http_sink import Answer, HttpSink
+from support.works import DELIVERY_ID, work_for_document
+
+WORK = work_for_document({"_id": 1, "amount": 12000})
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.fixture
+async def services() -> AsyncIterator[Services]:
+    """What actions share, closed afterwards."""
+    services = Services(Templates(None))
+    yield services
+    await services.close()
+
+
+def webhook(services: Services, **settings: Any) -> Action:
+    return KIND.open(WebhookConfig.model_validate(settings), services)
+
+
+async def test_a_signed_message_arrives_and_can_be_verified(http_sink: HttpSink, services: Services) -> None:
+    """A receiver that follows Standard Webhooks needs nothing special for mtrigger."""
+    http_sink.answer_next(Answer(status=204))
+    action = webhook(services, url=f"{http_sink.url}/hook?a=1", secret=SECRET)
+    assert await action.run(WORK) == "204 No Content"
+    (request,) = http_sink.requests
+    assert (request.method, request.path, request.query) == ("POST", "/hook", "a=1")
+    assert request.headers["webhook-id"] == DELIVERY_ID
+    received = Verifier(SECRET).verify(request.body, dict(request.headers))
+    assert received["data"]["document"] == {"_id": 1, "amount": 12000}
+
+
+async def test_method_headers_and_body_are_the_rules_own(http_sink: HttpSink, services: Services) -> None:
+    """Every string is a template."""
+    action = webhook(
+        services,
+        url=http_sink.url + "/orders/{{ document._id }}",
+        method="PUT",
+        headers={"X-Amount": "{{ document.amount }}"},
+        body={"amount": "{{ document.amount }}"},
+    )
+    assert await action.run(WORK) == "200 OK"
+    (request,) = http_sink.requests
+    assert (request.method, request.path, request.headers["x-amount"]) == ("PUT", "/orders/1", "12000")
+    assert request.json() == {"amount": 12000}
+
+
+@pytest.mark.parametrize("status", [301, 302, 400, 401, 404, 410, 429, 500, 503])
+async def test_any_other_answer_is_a_failure_that_tells_what_was_said(
+    http_sink: HttpSink, services: Services, status: int
+) -> None:
+    """The first 200 characters of the answer, and the address without its secrets. No redirect is followed."""
+    http_sink.answer_next(Answer(status, {"location": f"{http_sink.url}/elsewhere"}, b"no\r\n such  thing " + b"x" * 300))
+    action = webhook(services, url=f"{http_sink.url.replace('http://', 'http://user:hunter2@')}/hook?key=hunter2")
+    with pytest.raises(WebhookFailed) as raised:
+        await action.run(WORK)
+    message = str(raised.value)
+    assert message.startswith(f"POST {http_sink.url}/hook answered {status} ")
+    assert f"no such thing {'x' * 180}" in message
+    assert "x" * 200 not in message
+    assert "hunter2" not in message
+    assert len(http_sink.requests) == 1
+
+
+async def test_an_answer_without_end_is_read_in_part_only(http_sink: HttpSink, services: Services) -> None:
+    """Ten megabytes of error page become one line."""
+    http_sink.answer_next(Answer(500, body=b"x" * 10_000_000))
+    with pytest.raises(WebhookFailed) as raised:
+        await webhook(services, url=http_sink.url).run(WORK)
+    assert len(str(raised.value)) < 400
+
+
+async def test_a_server_that_is_not_there_is_a_failure(http_sink: HttpSink, services: Services) -> None:
+    """The message says which one."""
+    http_sink.stop()
+    with pytest.raises(WebhookFailed, match=rf"POST {http_sink.url}/hook: ClientConnectorError: .*{http_sink.port}"):
+        await webhook(services, url=f"{http_sink.url}/hook?key=hunter2").run(WORK)
+
+
+async def test_a_slow_server_is_a_failure(http_sink: HttpSink, services: Services) -> None:
+    """After the rule's own timeout."""
+    http_sink.answer_next(Answer(delay=30))
+    with pytest.raises(WebhookFailed, match=r"no answer within 0\.1 s"):
+        await webhook(services, url=http_sink.url, timeout="100ms").run(WORK)

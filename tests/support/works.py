@@ -1,0 +1,30 @@
+"""An attempt at a delivery, as actions are given it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from mtrigger.actions.base import Work
+
+DELIVERY_ID = "0123456789abcdef0123456789abcdef"
+
+
+def work_for_document(document: dict[str, Any], **names: Any) -> Work:
+    """The first attempt at a delivery for a document that was inserted; `names` replace names of the scope."""
+    time = datetime(2026, 1, 31, 10, 0, 0, 500_000, tzinfo=UTC)
+    scope = {
+        "document": document,
+        "before": None,
+        "event": {
+            "operation": "insert",
+            "database": "shop",
+            "collection": "orders",
+            "key": {"_id": document.get("_id")},
+            "time": time,
+            "id": "8265",
+        },
+        "rule": {"name": "big-order", "description": ""},
+        "delivery": {"id": DELIVERY_ID, "attempt": 1},
+        "changed": dict(document),
+        "now": time,
+    }
+    return Work({**scope, **names}, "big-order", "webhook", DELIVERY_ID, 1)
