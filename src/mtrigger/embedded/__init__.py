@@ -11,6 +11,6 @@ It listens on 127.0.0.1 without a password, so every user of this machine can re
 
 from mtrigger.embedded.binary import find_mongod
 from mtrigger.embedded.data_folder import default_data_folder
-from mtrigger.embedded.server import REPLICA_SET, EmbeddedServer
+from mtrigger.embedded.server import REPLICA_SET, EmbeddedServer, running_uri
 
-__all__ = ["REPLICA_SET", "EmbeddedServer", "default_data_folder", "find_mongod"]
+__all__ = ["REPLICA_SET", "EmbeddedServer", "default_data_folder", "find_mongod", "running_uri"]

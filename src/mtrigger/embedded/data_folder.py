@@ -27,6 +27,20 @@ def default_data_folder(environ: Mapping[str, str]) -> Path:
     return base / "mtrigger" / "mongodb"
 
 
+def running_port(path: Path) -> int | None:
+    """The port of the server that runs on the data folder `path` at this moment, None when there is none."""
+    try:
+        with (path / "mtrigger.json").open("rb") as note:
+            try:
+                fcntl.flock(note, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                noted = json.load(note)
+                return noted["port"] if isinstance(noted, dict) and noted.get("port") else None
+    except (OSError, ValueError):
+        return None  # no such folder, or its owner is writing the note just now
+    return None  # nobody holds the folder
+
+
 class DataFolder:
     """A data folder that this process has claimed, and the note kept in it: who uses it, on which port.
 

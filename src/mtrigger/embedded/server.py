@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from mtrigger.embedded.binary import EXIT_ADDRESS_IN_USE, find_mongod, why_it_ended
-from mtrigger.embedded.data_folder import DataFolder, is_free
+from mtrigger.embedded.data_folder import DataFolder, is_free, running_port
 from mtrigger.errors import DeploymentError
 
 REPLICA_SET = "mtrigger"
@@ -52,7 +52,7 @@ class EmbeddedServer:
     def __init__(self, supervisor: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self.port = port
         self.log = log
-        self.uri = f"mongodb://127.0.0.1:{port}/?replicaSet={REPLICA_SET}"
+        self.uri = _uri(port)
         self._supervisor = supervisor
 
     @classmethod
@@ -111,6 +111,16 @@ class EmbeddedServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def running_uri(data: Path) -> str:
+    """The address of the server that another process runs on the folder `data`, "" when there is none."""
+    port = running_port(data)
+    return _uri(port) if port is not None else ""
+
+
+def _uri(port: int) -> str:
+    return f"mongodb://127.0.0.1:{port}/?replicaSet={REPLICA_SET}"
 
 
 def _kill_group(supervisor: subprocess.Popen[bytes]) -> None:

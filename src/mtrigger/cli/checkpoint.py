@@ -1,0 +1,223 @@
+"""`mtrigger checkpoint`: look at the position in the change stream, set it, or forget it."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from bson.timestamp import Timestamp
+
+from mtrigger.cli.addresses import Addresses, addresses
+from mtrigger.cli.options import json_option, state_options, together
+from mtrigger.settings import StartFrom, parse_start_from
+from mtrigger.stores.base import Checkpoint
+
+
+@click.group()
+def checkpoint() -> None:
+    """Show, set or reset the position in the change stream.
+
+    Stop `mtrigger watch` before you set or reset it: a running one knows its position and writes it again.
+    """
+
+
+@checkpoint.command()
+@together(state_options, json_option)
+def show(*, uri: str, state_uri: str, state_db: str, as_json: bool) -> None:
+    """Show the position, and the tokens before it. Exits with 78 when it cannot be read."""
+    from mtrigger.cli.connecting import run
+    from mtrigger.cli.output import print_json
+
+    found = run(_stored(addresses(uri, state_uri, state_db)))
+    if as_json:
+        print_json({"checkpoint": _as_json(found) if found is not None else None})
+    else:
+        click.echo("\n".join(_lines(found)))
+
+
+@checkpoint.command("set")
+@click.option(
+    "--time", "time_text", metavar="[now|oldest|TIME]", help="To this moment: ISO 8601 with its zone."
+)
+@click.option("--token", metavar="HEX", help="To this resume token, such as one `checkpoint show` lists.")
+@together(state_options, json_option)
+def set_position(
+    *, time_text: str | None, token: str | None, uri: str, state_uri: str, state_db: str, as_json: bool
+) -> None:
+    """Set the position. Stop `mtrigger watch` first.
+
+    Changes behind the position are read (again): what is still in the outbox is not done twice, so going back
+    less than 7 days is harmless. Changes before it are not read. The token it had is kept under "previous".
+    """
+    from mtrigger.cli.connecting import run
+    from mtrigger.cli.output import print_json, say
+
+    if (time_text is None) == (token is None):
+        raise click.UsageError("pass either --time or --token")
+    where = addresses(uri, state_uri, state_db)
+    if token is not None:
+        found = run(_set_token(where, _checked(token)))
+    else:
+        if not where.uri:
+            raise click.UsageError("--time asks the watched deployment: name it with --uri")
+        found = run(_set_time(where, parse_start_from(str(time_text))))
+    if as_json:
+        print_json({"checkpoint": _as_json(found)})
+    say(f"the position is now {_time(found.cluster_time)}")
+
+
+@checkpoint.command()
+@click.option("--yes", is_flag=True, default=False, help="Do not ask.")
+@together(state_options, json_option)
+def reset(*, yes: bool, uri: str, state_uri: str, state_db: str, as_json: bool) -> None:
+    """Forget the position: the next `watch` begins as a first start does. Stop `mtrigger watch` first.
+
+    It then begins at its --start-from, which is now unless said otherwise: changes made until then are not
+    seen.
+    """
+    from mtrigger.cli.connecting import run
+    from mtrigger.cli.output import confirmed, print_json, say
+
+    where = addresses(uri, state_uri, state_db)
+    go = confirmed(
+        "Forget the position? Changes since then will not be seen unless --start-from says so.", yes
+    )
+    done = go and run(_reset(where))
+    if as_json:
+        print_json({"reset": done})
+    say("the position is forgotten" if done else "nothing was forgotten" if go else "left as it is")
+
+
+def _checked(token: str) -> str:
+    """The token as the server writes it. Raises UsageError when it is none."""
+    from mtrigger.events import cluster_time_of
+
+    try:
+        text = bytes.fromhex(token).hex().upper()
+        cluster_time_of(text)
+    except ValueError:
+        raise click.UsageError(
+            "--token is the `_data` of a resume token: hexadecimal digits that begin with 82"
+        ) from None
+    return text
+
+
+async def _stored(where: Addresses) -> Checkpoint | None:
+    from mtrigger.cli.connecting import state
+    from mtrigger.engine import STREAM
+
+    async with state(where) as store:
+        return await store.checkpoint(STREAM)
+
+
+async def _set_token(where: Addresses, token: str) -> Checkpoint:
+    """A token goes with the pipeline of the position before it; if it does not fit, its time is used."""
+    from mtrigger.cli.connecting import watched
+    from mtrigger.events import cluster_time_of
+
+    before = await _before(where)
+    if before is not None:
+        cluster_id, pipeline_hash = before.cluster_id, before.pipeline_hash
+    elif where.uri:
+        async with watched(where.uri) as (_, deployment):
+            cluster_id, pipeline_hash = deployment.cluster_id, ""
+    else:
+        raise click.UsageError("there is no position yet: name the watched deployment with --uri")
+    return await _written(where, {"_data": token}, cluster_time_of(token), cluster_id, pipeline_hash)
+
+
+async def _set_time(where: Addresses, start: StartFrom) -> Checkpoint:
+    from mtrigger.cli.connecting import watched
+    from mtrigger.deployment import starting_time
+
+    async with watched(where.uri) as (client, deployment):
+        cluster_time = await starting_time(client, start, deployment.now)
+    return await _written(where, None, cluster_time, deployment.cluster_id, "")
+
+
+async def _before(where: Addresses) -> Checkpoint | None:
+    """The stored position, if it can be read: one that cannot is about to be mended."""
+    from mtrigger.cli.output import say
+    from mtrigger.errors import PositionError
+
+    try:
+        return await _stored(where)
+    except PositionError as error:
+        say(f"overwriting: {error}")
+        return None
+
+
+async def _written(
+    where: Addresses,
+    token: dict[str, str] | None,
+    cluster_time: Timestamp,
+    cluster_id: str,
+    pipeline_hash: str,
+) -> Checkpoint:
+    """Write the position over the one that is there, or as the first one. Raises TimeoutError."""
+    from mtrigger.cli.connecting import WRITE_SECONDS, state
+    from mtrigger.engine import STREAM
+    from mtrigger.errors import PositionError
+
+    new = Checkpoint(STREAM, token, cluster_time, cluster_id, pipeline_hash, datetime.now(UTC))
+    async with state(where) as store, asyncio.timeout(WRITE_SECONDS):
+        try:
+            await store.advance(new)
+        except PositionError:  # there is none yet
+            return await store.begin(new)
+        return await store.checkpoint(STREAM) or new
+
+
+async def _reset(where: Addresses) -> bool:
+    from mtrigger.cli.connecting import state
+    from mtrigger.engine import STREAM
+
+    async with state(where) as store:
+        return await store.reset(STREAM)
+
+
+def _time(cluster_time: Timestamp) -> str:
+    from mtrigger.cli.output import iso
+
+    return iso(datetime.fromtimestamp(cluster_time.time, UTC))
+
+
+def _as_json(found: Checkpoint) -> dict[str, Any]:
+    from mtrigger.cli.output import iso
+
+    return {
+        "stream": found.stream,
+        "token": found.position or None,
+        "cluster_time": _time(found.cluster_time),
+        "cluster_id": found.cluster_id,
+        "pipeline_hash": found.pipeline_hash or None,
+        "updated_at": iso(found.updated_at),
+        "previous": [
+            {"token": token["_data"], "cluster_time": _token_time(token)} for token in found.previous
+        ],
+    }
+
+
+def _token_time(token: Mapping[str, Any]) -> str | None:
+    from mtrigger.events import cluster_time_of
+
+    try:
+        return _time(cluster_time_of(token["_data"]))
+    except ValueError:
+        return None  # kept as it was found
+
+
+def _lines(found: Checkpoint | None) -> Iterator[str]:
+    from mtrigger.cli.output import table
+
+    if found is None:
+        yield "no position yet: the next `mtrigger watch` begins at its --start-from"
+        return
+    document = _as_json(found)
+    for name in ("stream", "cluster_time", "updated_at", "cluster_id", "pipeline_hash", "token"):
+        yield f"{name.replace('_', ' '):14}{document[name] or 'none'}"
+    if document["previous"]:
+        yield ""
+        rows = [[entry["cluster_time"] or "?", entry["token"]] for entry in reversed(document["previous"])]
+        yield table(["BEFORE", "TOKEN"], rows)

@@ -1,0 +1,135 @@
+"""How `mtrigger deliveries` shows deliveries: a line each, or all there is to one; as text and as JSON."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mtrigger.cli.output import iso, one_line, printable, relaxed, table
+from mtrigger.stores.base import Attempt, Record
+
+_SHORT_ID = 12
+
+
+def listing(records: Sequence[Record]) -> str:
+    """A table, a line a delivery."""
+    headings = ("ID", "RULE", "ACTION", "STATUS", "ATTEMPTS", "CREATED", "CHANGE", "ERROR")
+    return table(headings, [_row(record) for record in records])
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    delivery = record.delivery
+    return (
+        delivery.id[:_SHORT_ID],
+        delivery.rule,
+        delivery.action,
+        record.status.value,
+        str(delivery.attempts),
+        iso(delivery.created_at.replace(microsecond=0)),
+        f"{delivery.event.operation} {delivery.event.namespace} {_id(delivery.event.key)}",
+        record.error,
+    )
+
+
+def _id(key: Any) -> str:
+    value = key.get("_id")
+    return value if isinstance(value, str) else relaxed(value)
+
+
+def summary(record: Record) -> dict[str, Any]:
+    """A delivery without its document and history."""
+    delivery = record.delivery
+    return {
+        "id": delivery.id,
+        "rule": delivery.rule,
+        "action": delivery.action,
+        "status": record.status.value,
+        "attempts": delivery.attempts,
+        "created_at": iso(delivery.created_at),
+        "due_at": iso(delivery.due_at) or None,
+        "settled_at": iso(record.settled_at) or None,
+        "error": record.error or None,
+        "operation": delivery.event.operation,
+        "namespace": delivery.event.namespace,
+        "key": delivery.event.key,
+    }
+
+
+def whole(record: Record) -> dict[str, Any]:
+    """All there is to a delivery."""
+    event = record.delivery.event
+    return {
+        **summary(record),
+        "lane": record.delivery.lane,
+        "event": {
+            "token": event.token,
+            "time": iso(event.time),
+            "image": event.image,
+            "document": event.document,
+            "before": event.before,
+            "updated": event.updated,
+            "removed": list(event.removed),
+            "truncated": list(event.truncated),
+        },
+        "log": [
+            {
+                "number": number,
+                "at": iso(attempt.at),
+                "took_seconds": attempt.took,
+                "outcome": attempt.outcome,
+                "detail": attempt.detail,
+            }
+            for number, attempt in _numbered(record)
+        ],
+    }
+
+
+def _numbered(record: Record) -> Iterator[tuple[int, Attempt]]:
+    """The attempts in the history with their numbers. Of a long one only the end is kept; after a retry on an
+    operator's word the attempts count on."""
+    first = max(0, record.delivery.attempts - len(record.log)) + 1
+    return enumerate(record.log, first)
+
+
+def page(record: Record) -> Iterator[str]:
+    """All there is to a delivery, for people."""
+    delivery, event = record.delivery, record.delivery.event
+    facts = {
+        "delivery": delivery.id,
+        "rule": delivery.rule,
+        "action": delivery.action,
+        "status": record.status.value,
+        "error": record.error,
+        "attempts": str(delivery.attempts),
+        "created": iso(delivery.created_at),
+        "due": iso(delivery.due_at),
+        "settled": iso(record.settled_at),
+        "event": f"{event.operation} in {event.namespace} at {iso(event.time)}",
+        "key": relaxed(event.key),
+        "position": event.token,
+        "lane": delivery.lane,
+    }
+    for name, text in facts.items():
+        if text:
+            yield f"{name:10}{one_line(text)}"
+    yield from _documents(record)
+    for number, attempt in _numbered(record):
+        if number == 1 or attempt is record.log[0]:
+            yield ""
+        took = f"{iso(attempt.at)}, took {attempt.took:.3f} s"
+        yield f"attempt {number}: {attempt.outcome}  ({took})"
+        yield from (f"  {line}" for line in printable(attempt.detail).splitlines())
+
+
+def _documents(record: Record) -> Iterator[str]:
+    event = record.delivery.event
+    parts: dict[str, Any] = {
+        f"document ({event.image})": event.document,
+        "before": event.before,
+        "updated": event.updated or None,
+        "removed": list(event.removed) or None,
+        "truncated": list(event.truncated) or None,
+    }
+    for name, value in parts.items():
+        if value is not None:
+            yield ""
+            yield f"{name}:"
+            yield relaxed(value, indent=2)

@@ -1,0 +1,112 @@
+"""Why a rule fires for an event or does not, and what its actions would do: for `mtrigger test` and tests.
+
+Keeps one promise: the verdict and the previews come from the code that runs live (`Matcher`, `planning.owed`,
+`scopes.work_for`, `Action.preview`). What is made here beside them only explains. Nothing is sent.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from mtrigger import actions
+from mtrigger.actions.base import Preview
+from mtrigger.actions.services import Services
+from mtrigger.conditions import Trace
+from mtrigger.errors import PermanentError, RetryLater
+from mtrigger.events import ChangeEvent
+from mtrigger.matching import Matcher, touches
+from mtrigger.planning import owed
+from mtrigger.rules import Rule
+from mtrigger.scopes import work_for
+
+_OPERATIONS = ("insert", "update", "replace", "delete")
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """One thing a rule asks of an event before it looks at its condition, and what the event has."""
+
+    name: Literal["enabled", "collection", "operations", "fields"]
+    asked: str
+    found: str
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One rule held against one event.
+
+    `trace` tells how the parts of the condition came out; None when there is no condition, or when a demand
+    was not met and the condition was never asked.
+    """
+
+    rule: Rule
+    event: ChangeEvent
+    demands: tuple[Demand, ...]
+    trace: Trace | None
+    fires: bool
+
+    @property
+    def wanted(self) -> bool:
+        """Whether every demand is met, so that the condition decides."""
+        return all(demand.met for demand in self.demands)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionPreview:
+    """What one action would do, or why it would fail (`failure`, then `preview` is None)."""
+
+    action: str
+    kind: str
+    preview: Preview | None
+    failure: str = ""
+
+
+def judge(rule: Rule, event: ChangeEvent) -> Judgement:
+    """Hold `rule` against `event`, as if it were handled the moment it happened (`now()` is its time)."""
+    demands = _demands(rule, event)
+    wanted = all(demand.met for demand in demands)
+    trace = rule.condition.trace(event, event.time) if wanted and rule.condition is not None else None
+    fires = bool(Matcher([rule]).matches(event, event.time))
+    return Judgement(rule, event, demands, trace, fires)
+
+
+def judge_enabled(rule: Rule, event: ChangeEvent) -> Judgement:
+    """The same for what the rule says, whether or not it is enabled."""
+    return judge(replace(rule, enabled=True), event)
+
+
+def _demands(rule: Rule, event: ChangeEvent) -> tuple[Demand, ...]:
+    operations = ", ".join(name for name in _OPERATIONS if name in rule.operations)
+    demands = [
+        Demand(
+            "collection",
+            ", ".join(rule.collections.patterns),
+            event.namespace,
+            rule.collections.include(event.namespace),
+        ),
+        Demand("operations", operations, event.operation, event.operation in rule.operations),
+    ]
+    if rule.fields and event.operation in ("update", "replace"):
+        touched = event.touched if event.operation == "update" else tuple(event.changed)
+        demands.append(
+            Demand("fields", ", ".join(rule.fields), ", ".join(touched), touches(event, rule.fields))
+        )
+    if not rule.enabled:
+        demands.insert(0, Demand("enabled", "true", "false", met=False))
+    return tuple(demands)
+
+
+def previews(rule: Rule, event: ChangeEvent, services: Services) -> list[ActionPreview]:
+    """What each action of `rule` would do for `event`."""
+    kinds = {entry.name: entry for entry in rule.actions}
+    found = []
+    for delivery in owed(event, [rule], cluster="", partition="", now=event.time):
+        entry = kinds[delivery.action]
+        action = actions.kind(entry.kind).open(entry.config, services)
+        try:
+            preview = action.preview(work_for(rule, delivery, event.time))
+        except (PermanentError, RetryLater) as error:
+            found.append(ActionPreview(entry.name, entry.kind, None, str(error)))
+        else:
+            found.append(ActionPreview(entry.name, entry.kind, preview))
+    return found
