@@ -1,7 +1,8 @@
 """How long `mtrigger check` takes for 500 rule files, and `mtrigger --help`, as whole processes.
 
-Every rule has a condition, inline templates and settings of its own; every tenth uses a template file. The figures are
-the best of several runs, in seconds and as a multiple of a bare start of Python on the same machine.
+Every rule has a condition, inline templates and settings of its own; every tenth uses a template file. The
+figures are the best of several runs, in seconds and as a multiple of a bare start of Python on the same
+machine.
 
     python benchmarks/check.py [FILES]
 """
@@ -13,22 +14,11 @@ import time
 from pathlib import Path
 
 RUNS = 5
-RULE = """\
-name: rule-{n}
-description: Orders of kind {n}
-on:
-  collection: [shop.orders_{n}, archive.orders]
-  operations: [insert, update]
-when: amount > {n} and status in ["paid", "open"] and not (customer.country == "K{n}" or exists(cancelled_{n}))
-do:
-  - email:
-      to: sales-{n}@example.com
-      subject: "Order {{{{ document.order_id }}}} of kind {n}: {{{{ document.amount }}}}"
-      {body}
-  - webhook:
-      url: https://example.com/hooks/{n}
-      headers: {{X-Kind: "{n}"}}
-retry: {{attempts: 5, first_delay: 2s, max_age: 12h}}
+RULE = r"""\ name: rule-{n} description: Orders of kind {n} on: collection: [shop.orders_{n}, archive.orders]
+operations: [insert, update] when: amount > {n} and status in ["paid", "open"] and not (customer.country ==
+"K{n}" or exists(cancelled_{n})) do: - email: to: sales-{n}@example.com subject: "Order {{{{ document.order_id
+}}}} of kind {n}: {{{{ document.amount }}}}" {body} - webhook: url: https://example.com/hooks/{n} headers:
+{{X-Kind: "{n}"}} retry: {{attempts: 5, first_delay: 2s, max_age: 12h}}
 """
 
 

@@ -96,10 +96,13 @@ Flag = Annotated[
 ]
 """`true` or `false`, and nothing else."""
 
+
 class _OneOrList:
     """Makes the JSON Schema of a list allow one item without its list."""
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         found = handler(schema)
         return {"anyOf": [found["items"], {**found, "minItems": 1}]}
 

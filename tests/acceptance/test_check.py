@@ -96,7 +96,8 @@ def test_check_loads_no_driver_and_no_http_client(tmp_path: Path, mtrigger_comma
         b="on: {collection: a.b}\ndo: {webhook: {url: 'http://a'}}\n",
     )
     (tmp_path / "look.py").write_text(
-        "def look(document): ...\nimport sys\nprint('LOADED', sorted({'pymongo', 'aiohttp'} & set(sys.modules)))\n"
+        "import sys\ndef look(document): ...\n"
+        "print('LOADED', sorted({'pymongo', 'aiohttp'} & set(sys.modules)))\n"
     )
     write(tmp_path / "triggers", z="on: {collection: a.b}\ndo: {function: 'look:look'}\n")
     assert "LOADED []" in mtrigger_command.run("check").stdout

@@ -60,9 +60,13 @@ async def test_method_headers_and_body_are_the_rules_own(http_sink: HttpSink, se
 async def test_any_other_answer_is_a_failure_that_tells_what_was_said(
     http_sink: HttpSink, services: Services, status: int
 ) -> None:
-    """The first 200 characters of the answer, and the address without its secrets. No redirect is followed."""
-    http_sink.answer_next(Answer(status, {"location": f"{http_sink.url}/elsewhere"}, b"no\r\n such  thing " + b"x" * 300))
-    action = webhook(services, url=f"{http_sink.url.replace('http://', 'http://user:hunter2@')}/hook?key=hunter2")
+    """The first 200 characters of the answer, the address without its secrets. No redirect is followed."""
+    http_sink.answer_next(
+        Answer(status, {"location": f"{http_sink.url}/elsewhere"}, b"no\r\n such  thing " + b"x" * 300)
+    )
+    action = webhook(
+        services, url=f"{http_sink.url.replace('http://', 'http://user:hunter2@')}/hook?key=hunter2"
+    )
     with pytest.raises(WebhookFailed) as raised:
         await action.run(WORK)
     message = str(raised.value)
@@ -84,7 +88,9 @@ async def test_an_answer_without_end_is_read_in_part_only(http_sink: HttpSink, s
 async def test_a_server_that_is_not_there_is_a_failure(http_sink: HttpSink, services: Services) -> None:
     """The message says which one."""
     http_sink.stop()
-    with pytest.raises(WebhookFailed, match=rf"POST {http_sink.url}/hook: ClientConnectorError: .*{http_sink.port}"):
+    with pytest.raises(
+        WebhookFailed, match=rf"POST {http_sink.url}/hook: ClientConnectorError: .*{http_sink.port}"
+    ):
         await webhook(services, url=f"{http_sink.url}/hook?key=hunter2").run(WORK)
 
 

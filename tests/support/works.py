@@ -9,7 +9,7 @@ DELIVERY_ID = "0123456789abcdef0123456789abcdef"
 
 
 def work_for_document(document: dict[str, Any], **names: Any) -> Work:
-    """The first attempt at a delivery for a document that was inserted; `names` replace names of the scope."""
+    """The first attempt at a delivery for an inserted document; `names` replace names of the scope."""
     time = datetime(2026, 1, 31, 10, 0, 0, 500_000, tzinfo=UTC)
     scope = {
         "document": document,

@@ -24,7 +24,11 @@ def test_a_json_line_is_one_object() -> None:
     line = JsonLines().format(record("a\nb ü", rule="big-order", at=object))
     assert "\n" not in line
     entry = json.loads(line)
-    assert (entry["time"], entry["level"], entry["logger"]) == ("2026-01-31T10:00:00.500Z", "warning", "mtrigger.x")
+    assert (entry["time"], entry["level"], entry["logger"]) == (
+        "2026-01-31T10:00:00.500Z",
+        "warning",
+        "mtrigger.x",
+    )
     assert (entry["message"], entry["rule"]) == ("a\nb ü", "big-order")
 
 

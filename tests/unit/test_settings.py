@@ -22,7 +22,10 @@ def test_no_password_shows_in_a_repr() -> None:
         {"MTRIGGER_SMTP_URL": f"smtp://u:{PASSWORD}@h", "MTRIGGER_MAIL_FROM": "a@example.com"}
     )
     found = settings(
-        uri=f"mongodb://u:{PASSWORD}@h", state_uri=f"mongodb://u:{PASSWORD}@h", smtp=server, environ={"P": PASSWORD}
+        uri=f"mongodb://u:{PASSWORD}@h",
+        state_uri=f"mongodb://u:{PASSWORD}@h",
+        smtp=server,
+        environ={"P": PASSWORD},
     )
     assert PASSWORD not in repr(found)
     assert sender == "a@example.com"

@@ -162,7 +162,7 @@ class Report:
         """Report `message` at `place`. If it quotes a part of what filled in the value it is `about`, it is left
         out: a piece of a secret is a secret too."""
         if isinstance(about, Scalar) and any(word in message for word in _words_from_outside(about)):
-            message = f"this is not right once {about.raw} is filled in (what is wrong would show the value)"
+            message = f"this is not right once {about.raw} is filled in (saying why would show it)"
         self.add_at(place.source.name, place.line, place.column, message)
 
     def add_at(self, file: str, line: int, column: int, message: str) -> None:

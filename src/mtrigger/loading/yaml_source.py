@@ -26,7 +26,13 @@ _CORE = {
     "merge": r"<<",
 }
 _TAG = "tag:yaml.org,2002:"
-_PATTERNS = [(f"{_TAG}{name}", re.compile(rf"(?:{pattern})\Z")) for name, pattern in _CORE.items()]
+_PATTERNS = {name: re.compile(rf"(?:{pattern})\Z") for name, pattern in _CORE.items()}
+_BEGINNINGS = (
+    (("int", "float"), "0123456789+-."),
+    (("bool",), "tTfF"),
+    (("null",), ("~", "n", "N", "")),
+    (("merge",), "<"),
+)
 _KNOWN_TAGS = {f"{_TAG}{name}" for name in ("str", "seq", "map", *_CORE)}
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -34,7 +40,11 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class _CoreLoader(_Loader):  # type: ignore[misc]  # the C loader, where PyYAML was built with libyaml
     """A loader that resolves plain scalars by the core schema of YAML 1.2."""
 
-    yaml_implicit_resolvers = {None: _PATTERNS}  # noqa: RUF012 - PyYAML's own attribute; None means "any first character"
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own attribute: patterns by first character
+        first: [(f"{_TAG}{name}", _PATTERNS[name]) for name in names]
+        for names, characters in _BEGINNINGS
+        for first in characters
+    }
 
 
 def read_documents(source: Source, report: Report) -> list[Node]:

@@ -1,8 +1,6 @@
 """The user's function gets what it asks for, cannot harm the loop, and its errors come through."""
 
-import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,37 +17,27 @@ from mtrigger.actions.function import (
 from mtrigger.actions.services import Services
 from mtrigger.errors import PermanentError, RetryLater
 from mtrigger.templates import Templates
+from support import user_functions
 from support.polling import eventually
 from support.works import DELIVERY_ID, work_for_document
 
 WORK = work_for_document({"amount": 5, "items": []})
 
 
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    yield
-    sys.modules.pop("user_functions", None)
-
-
 def function(name: str, timeout: str = "10s") -> Function:
     """The action for a function of `user_functions`."""
-    config = FunctionConfig.model_validate({"function": f"user_functions:{name}", "timeout": timeout})
+    config = FunctionConfig.model_validate({"function": f"support.user_functions:{name}", "timeout": timeout})
     return KIND.open(config, Services(Templates(None)))  # type: ignore[return-value]  # it is one
 
 
 async def test_two_arguments_of_any_name_are_document_and_event() -> None:
     """The plain way to write one."""
-    import user_functions
-
     assert await function("by_position").run(WORK) == ""
     assert user_functions.calls[-1] == (WORK.scope["document"], WORK.scope["event"])
 
 
 async def test_names_of_the_signature_are_given_by_name_in_a_thread() -> None:
     """In any order, optional ones too; names that are not known keep their defaults."""
-    import user_functions
-
     assert await function("by_name").run(WORK) == "done"
     assert user_functions.calls[-1] == (5, "insert", DELIVERY_ID, 1)
     assert user_functions.threads[-1] != threading.current_thread().name
@@ -57,8 +45,6 @@ async def test_names_of_the_signature_are_given_by_name_in_a_thread() -> None:
 
 async def test_an_async_function_runs_in_the_loop() -> None:
     """An object whose `__call__` is async too."""
-    import user_functions
-
     assert await function("in_the_loop").run(WORK) == "done in the loop"
     assert user_functions.threads[-1] == threading.current_thread().name
     assert await function("an_object").run(WORK) == "object"
@@ -79,7 +65,7 @@ async def test_a_function_changes_only_its_own_copy() -> None:
 
 async def test_permanent_error_and_retry_later_come_through() -> None:
     """They are how a function tells the retry policy what it knows."""
-    with pytest.raises(PermanentError, match="never"):
+    with pytest.raises(PermanentError, match=r"never"):
         await function("permanent").run(WORK)
     with pytest.raises(RetryLater):
         await function("later").run(WORK)
@@ -87,10 +73,10 @@ async def test_permanent_error_and_retry_later_come_through() -> None:
 
 async def test_a_thread_that_outlives_its_time_is_counted_until_it_ends() -> None:
     """It cannot be stopped; the message says so."""
-    import user_functions
-
     user_functions.release.clear()
-    with pytest.raises(TimeoutError, match=r"longer than 0\.05 s; its thread cannot be stopped .* \(1 such now\)"):
+    with pytest.raises(
+        TimeoutError, match=r"longer than 0\.05 s; its thread cannot be stopped .* \(1 such now\)"
+    ):
         await function("waits", "50ms").run(WORK)
     assert overdue_threads() == 1
     user_functions.release.set()
@@ -106,7 +92,7 @@ async def test_an_async_function_that_takes_too_long_is_cancelled() -> None:
 
 async def test_a_timeout_of_the_functions_own_keeps_its_words() -> None:
     """It is not mistaken for ours."""
-    with pytest.raises(TimeoutError, match="^my own$"):
+    with pytest.raises(TimeoutError, match=r"^my own$"):
         await function("times_out_itself").run(WORK)
 
 
@@ -128,12 +114,21 @@ async def test_a_function_cannot_end_the_loop(name: str, message: str) -> None:
     ("target", "message"),
     [
         ("no_such_module:f", "there is no module `no_such_module`"),
-        ("user_functions.inner:f", "failed: .*'user_functions' is not a package|there is no module"),
-        ("user_functions:by_nam", "`user_functions` has no `by_nam`; did you mean `by_name`?"),
-        ("user_functions:not_callable", "is not a function"),
-        ("user_functions:wrong_name", "asks for `documnt`, which is not there; did you mean `document`?"),
-        ("user_functions:mixed", "asks for `evnt`, which is not there; did you mean `event`?"),
-        ("user_functions:three", "asks for `a`, which is not there; it can ask for: before, changed"),
+        (
+            "support.user_functions.inner:f",
+            "failed: .*'support.user_functions' is not a package|there is no module",
+        ),
+        (
+            "support.user_functions:by_nam",
+            "`support.user_functions` has no `by_nam`; did you mean `by_name`?",
+        ),
+        ("support.user_functions:not_callable", "is not a function"),
+        (
+            "support.user_functions:wrong_name",
+            "asks for `documnt`, which is not there; did you mean `document`?",
+        ),
+        ("support.user_functions:mixed", "asks for `evnt`, which is not there; did you mean `event`?"),
+        ("support.user_functions:three", "asks for `a`, which is not there; it can ask for: before, changed"),
     ],
 )
 def test_a_function_that_cannot_be_called_is_a_mistake(target: str, message: str) -> None:
@@ -144,7 +139,9 @@ def test_a_function_that_cannot_be_called_is_a_mistake(target: str, message: str
     assert [mistake.path for mistake in KIND.mistakes(config, Templates(None))] == [("function",)]
 
 
-def test_a_module_that_fails_is_a_mistake_with_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_fails_is_a_mistake_with_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever it raises, and when it needs a module that is not there."""
     (tmp_path / "module_that_fails.py").write_text("1 / 0\n")
     (tmp_path / "module_that_exits.py").write_text("raise SystemExit(1)\n")
@@ -153,7 +150,10 @@ def test_a_module_that_fails_is_a_mistake_with_its_error(tmp_path: Path, monkeyp
     for module, message in (
         ("module_that_fails", "importing `module_that_fails` failed: ZeroDivisionError"),
         ("module_that_exits", "importing `module_that_exits` failed: SystemExit"),
-        ("module_that_needs", "importing `module_that_needs` failed: No module named 'not_installed_anywhere'"),
+        (
+            "module_that_needs",
+            "importing `module_that_needs` failed: No module named 'not_installed_anywhere'",
+        ),
     ):
         with pytest.raises(FunctionMistake, match=message):
             find_function(f"{module}:f")
@@ -161,4 +161,4 @@ def test_a_module_that_fails_is_a_mistake_with_its_error(tmp_path: Path, monkeyp
 
 def test_a_preview_names_the_call() -> None:
     """And calls nothing."""
-    assert function("waits").preview(WORK).summary == "function: user_functions:waits(document)"
+    assert function("waits").preview(WORK).summary == "function: support.user_functions:waits(document)"

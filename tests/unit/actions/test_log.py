@@ -13,7 +13,9 @@ from support.works import DELIVERY_ID, work_for_document
 
 async def test_a_line_is_written_with_its_rule_and_delivery(caplog: pytest.LogCaptureFixture) -> None:
     """At the level the rule says."""
-    action = KIND.open(LogConfig(message="amount {{ document.amount }}", level="warning"), Services(Templates(None)))
+    action = KIND.open(
+        LogConfig(message="amount {{ document.amount }}", level="warning"), Services(Templates(None))
+    )
     with caplog.at_level(logging.INFO, "mtrigger.rules"):
         assert await action.run(work_for_document({"amount": 5})) == "logged"
     (record,) = caplog.records

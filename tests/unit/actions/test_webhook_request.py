@@ -35,7 +35,12 @@ def parts(action: Webhook, document: dict[str, Any]) -> tuple[dict[str, str], st
 def test_without_a_body_it_is_a_standard_webhooks_message() -> None:
     """The contract's shape, in relaxed Extended JSON."""
     key = ObjectId("65b8f0f0f0f0f0f0f0f0f0f0")
-    document = {"_id": key, "amount": Decimal128("15000.50"), "count": Int64(2**40), "at": datetime(2026, 1, 1, tzinfo=UTC)}
+    document = {
+        "_id": key,
+        "amount": Decimal128("15000.50"),
+        "count": Int64(2**40),
+        "at": datetime(2026, 1, 1, tzinfo=UTC),
+    }
     headers, body = parts(webhook(), document)
     as_json = {
         "_id": {"$oid": str(key)},
@@ -75,7 +80,7 @@ def test_a_signature_is_accepted_by_the_reference_implementation(secret: str) ->
 
 
 def test_a_json_body_keeps_the_types_that_json_knows() -> None:
-    """A string that is one expression alone is its value; dates and decimals are text, as in every template."""
+    """A string that is one expression alone is its value; dates and decimals are text, as elsewhere."""
     body = {
         "text": "Order {{ document.id }}: {{ document.amount }}",
         "amount": "{{ document.amount }}",
@@ -118,7 +123,9 @@ def test_a_document_cannot_add_a_header() -> None:
         action.preview(work_for_document({"name": "a\r\nx-evil: 1"}))
 
 
-@pytest.mark.parametrize("host", ["file:///etc/passwd", "http://", "//example.com", "http://a b/", "http://a:99999/", "x"])
+@pytest.mark.parametrize(
+    "host", ["file:///etc/passwd", "http://", "//example.com", "http://a b/", "http://a:99999/", "x"]
+)
 def test_a_document_cannot_lead_to_another_scheme(host: str) -> None:
     """Only http and https, with a host; the address is not repeated in the message."""
     with pytest.raises(PermanentError, match=r"^url: the address (must be http://host/… or|holds spaces)"):

@@ -3,7 +3,7 @@
 import pytest
 
 from mtrigger.actions.webhook import WebhookConfig
-from support.rules_folder import RulesFolder
+from support.rules_folder import SMALLEST, RulesFolder
 
 SECRET = "hunter2-of-mine"
 
@@ -34,7 +34,7 @@ def test_placeholders_are_filled_in(folder: RulesFolder, written: str, filled: s
 
 
 def test_a_file_fills_in_its_text_without_the_last_newline(folder: RulesFolder) -> None:
-    """Secrets mounted as files end in a newline that is not part of them. A relative path starts at the rule."""
+    """A mounted secret ends in a newline that is not part of it. A relative path starts at the rule."""
     folder.write("token", "one\ntwo\n")
     assert log_line(folder, "${file:token}", {}) == "one\ntwo"
     assert log_line(folder, f"${{file:{folder.path}/token}}", {}) == "one\ntwo"
@@ -42,14 +42,14 @@ def test_a_file_fills_in_its_text_without_the_last_newline(folder: RulesFolder) 
 
 def test_keys_are_not_filled_in(folder: RulesFolder) -> None:
     """Only values are."""
-    assert folder.mistakes_in("on: {collection: a.b}\ndo: [{log: x}]\n${NAME}: 1\n", {"NAME": "enabled"})[0].startswith(
-        "3:1: unknown key `${NAME}`"
-    )
+    assert folder.mistakes_in("on: {collection: a.b}\ndo: [{log: x}]\n${NAME}: 1\n", {"NAME": "enabled"})[
+        0
+    ].startswith("3:1: unknown key `${NAME}`")
 
 
 def test_a_placeholder_alone_becomes_the_number_or_flag_that_is_needed(folder: RulesFolder) -> None:
     """The environment has no other types than text."""
-    text = "on: {collection: a.b}\ndo: [{log: x}]\nenabled: ${ON}\nretry: {attempts: '${N}', max_age: '${AGE}'}\n"
+    text = SMALLEST + "enabled: ${ON}\nretry: {attempts: '${N}', max_age: '${AGE}'}\n"
     rule = folder.rule(text, {"ON": "false", "N": "3", "AGE": "2h"})
     assert (rule.enabled, rule.retry.attempts, rule.retry.max_age) == (False, 3, 7200)
 
@@ -70,7 +70,10 @@ def test_text_in_quotes_does_not_become_a_number(folder: RulesFolder) -> None:
         ("a ${MISSNG} b", "the environment variable `MISSNG` is not set; did you mean `MISSING`?"),
         ("a ${QQQ}", "the environment variable `QQQ` is not set; set it, or give a default: ${QQQ:-…}"),
         ("a ${file:/no/such}", "the file `/no/such` cannot be read: No such file or directory"),
-        ("a ${1}", "`${1}` is neither ${NAME}, ${NAME:-default} nor ${file:/path}; write `$${` for a literal `${`"),
+        (
+            "a ${1}",
+            "`${1}` is neither ${NAME}, ${NAME:-default} nor ${file:/path}; write `$${` for a literal `${`",
+        ),
         ("a ${NAME", "`${` without its `}`; write `$${` for a literal `${`"),
     ],
 )
@@ -109,7 +112,8 @@ def test_a_secret_does_not_show_in_the_repr_of_a_rule(folder: RulesFolder) -> No
     """A rule may be logged."""
     folder.write(
         "rule.yaml",
-        "on: {collection: a.b}\ndo:\n  - webhook: {url: 'http://u:${S}@a', headers: {x: '${S}'}, secret: '${S}'}\n",
+        "on: {collection: a.b}\ndo:\n"
+        "  - webhook: {url: 'http://u:${S}@a', headers: {x: '${S}'}, secret: '${S}'}\n",
     )
     (rule,) = folder.load({"S": SECRET}).rules
     assert isinstance(rule.actions[0].config, WebhookConfig)

@@ -131,12 +131,12 @@ def test_a_single_file_can_be_loaded(folder: RulesFolder) -> None:
 
 def test_a_folder_without_rules_is_an_error_with_a_way_out(folder: RulesFolder, tmp_path: Path) -> None:
     """Missing, empty, or only with other files."""
-    with pytest.raises(SettingsError, match="no rules at .*mtrigger init"):
+    with pytest.raises(SettingsError, match=r"no rules at .*mtrigger init"):
         load(tmp_path / "nothing", None, {})
     with pytest.raises(SettingsError, match=r"no file there ends in \.yaml"):
         folder.load()
     folder.write("a.yaml", SMALLEST)
-    with pytest.raises(SettingsError, match="no templates folder .*--templates"):
+    with pytest.raises(SettingsError, match=r"no templates folder .*--templates"):
         load(folder.path, tmp_path / "nothing", {})
 
 
@@ -152,14 +152,16 @@ def test_templates_are_found_beside_the_rules_or_where_they_are_said_to_be(folde
 
 def test_defaults_lie_under_every_rule_of_the_folder_and_below(folder: RulesFolder) -> None:
     """Mappings are merged; the rule wins over its folder, the folder over the one above."""
-    folder.write("_defaults.yaml", "on: {collection: a.b, operations: [delete]}\nretry: {attempts: 2, max_age: 1h}\n")
+    folder.write(
+        "_defaults.yaml", "on: {collection: a.b, operations: [delete]}\nretry: {attempts: 2, max_age: 1h}\n"
+    )
     folder.write("sub/_defaults.yml", "retry: {max_age: 2h}\nordering: none\n")
     folder.write("a.yaml", "do: {log: x}\n")
     folder.write("sub/b.yaml", "do: {log: x}\nretry: {first_delay: 5s}\non: {collection: c.d}\n")
     a, b = folder.load().rules
-    assert (a.collections.patterns, a.operations, a.ordering) == (("a.b",), {"delete"}, "document")
+    assert (a.collections.patterns, a.operations, a.ordering) == (("a.b",), frozenset({"delete"}), "document")
     assert a.retry == RetryPolicy(attempts=2, max_age=3600)
-    assert (b.collections.patterns, b.operations, b.ordering) == (("c.d",), {"delete"}, "none")
+    assert (b.collections.patterns, b.operations, b.ordering) == (("c.d",), frozenset({"delete"}), "none")
     assert b.retry == RetryPolicy(attempts=2, max_age=7200, first_delay=5)
 
 
@@ -178,7 +180,8 @@ def test_a_mistake_in_the_defaults_is_reported_once_in_their_file(folder: RulesF
     """However many rules they apply to, and even if no rule uses them."""
     folder.write(
         "_defaults.yaml",
-        "name: x\nretry: {attempts: 0}\nordring: none\nactions:\n  logg: {}\n  webhook: {metod: PUT}\n  log: x\n",
+        "name: x\nretry: {attempts: 0}\nordring: none\n"
+        "actions:\n  logg: {}\n  webhook: {metod: PUT}\n  log: x\n",
     )
     folder.write("a.yaml", SMALLEST)
     folder.write("b.yaml", SMALLEST)
@@ -192,7 +195,9 @@ def test_a_mistake_in_the_defaults_is_reported_once_in_their_file(folder: RulesF
     ]
 
 
-def test_a_value_from_the_defaults_that_does_not_fit_is_reported_where_it_is_written(folder: RulesFolder) -> None:
+def test_a_value_from_the_defaults_that_does_not_fit_is_reported_where_it_is_written(
+    folder: RulesFolder,
+) -> None:
     """In the defaults, though only the rule makes it wrong."""
     folder.write("_defaults.yaml", "actions: {log: {message: '{{ a.b'}}\n")
     folder.write("a.yaml", "on: {collection: a.b}\ndo: [{log: {level: info}}]\n")

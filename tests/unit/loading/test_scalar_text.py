@@ -1,12 +1,13 @@
 """Whatever the quotes and the folding, a character of a value is found again in its file."""
 
+from pathlib import Path
+
 import pytest
 
 from mtrigger.loading.interpolation import Surroundings, fill_in
 from mtrigger.loading.nodes import Mapping, Report, Scalar, Source
 from mtrigger.loading.scalar_text import place_in, place_of
 from mtrigger.loading.yaml_source import read_documents
-from pathlib import Path
 
 
 def scalar_of(text: str, environ: dict[str, str] | None = None) -> Scalar:
@@ -48,7 +49,13 @@ def test_a_character_is_found_in_its_file(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["k: ${A} X\n", "k: 'it''s ${A} and ${A} X'\n", "k: $${A} X\n", "k: |\n  ${A}\n  ${A} X\n", 'k: "\\t${A} X"\n'],
+    [
+        "k: ${A} X\n",
+        "k: 'it''s ${A} and ${A} X'\n",
+        "k: $${A} X\n",
+        "k: |\n  ${A}\n  ${A} X\n",
+        'k: "\\t${A} X"\n',
+    ],
 )
 def test_a_character_after_a_filled_in_value_is_found(text: str) -> None:
     """However long or short what was filled in is."""

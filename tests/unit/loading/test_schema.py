@@ -30,7 +30,9 @@ def test_every_reference_leads_somewhere() -> None:
 def test_every_mapping_of_settings_is_closed() -> None:
     """As in the loader, an unknown key is a mistake."""
     definitions = rule_file_schema()["$defs"]
-    assert [name for name, found in definitions.items() if found.get("additionalProperties") is not False] == []
+    assert [
+        name for name, found in definitions.items() if found.get("additionalProperties") is not False
+    ] == []
 
 
 def test_numbers_flags_and_durations_may_come_from_outside() -> None:

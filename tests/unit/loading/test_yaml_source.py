@@ -100,7 +100,9 @@ def test_an_alias_of_itself_is_refused() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["[" * 101 + "]" * 101, "- " * 150 + "x", "[" * 200_000, "- " * 200_000 + "x"])
+@pytest.mark.parametrize(
+    "text", ["[" * 101 + "]" * 101, "- " * 150 + "x", "[" * 200_000, "- " * 200_000 + "x"]
+)
 def test_deep_nesting_is_refused(text: str) -> None:
     """Whatever the depth: libyaml would overflow the stack on the last two."""
     documents, mistakes = read(text)
@@ -119,15 +121,33 @@ def test_a_huge_file_is_refused() -> None:
         ("a:\n\t- b", "2:1: YAML takes no tabs for indentation; use spaces"),
         ("a: @b", "1:4: a value cannot begin with `@`; put it in quotes"),
         ("a: `b`", "1:4: a value cannot begin with ```; put it in quotes"),
-        ("a: *b", "1:4: this alias (`*name`) has no anchor (`&name`) before it; put text that begins with * in quotes"),
-        ("a: b: c", "1:5: a `: ` inside a value, or a line that is indented too far; put a value that holds `: ` in quotes"),
-        ('a: "b" == c', "1:8: a key is expected here; if a value begins with a quote, put all of it in quotes"),
+        (
+            "a: *b",
+            (
+                "1:4: this alias (`*name`) has no anchor (`&name`) before it; put text that begins "
+                "with * in quotes"
+            ),
+        ),
+        (
+            "a: b: c",
+            (
+                "1:5: a `: ` inside a value, or a line that is indented too far; put a value that "
+                "holds `: ` in quotes"
+            ),
+        ),
+        (
+            'a: "b" == c',
+            "1:8: a key is expected here; if a value begins with a quote, put all of it in quotes",
+        ),
         ("a: [b", "1:4: the list that begins here is not closed, or has no comma before line 2"),
         ("a: {b: 1", "1:4: the mapping that begins here is not closed, or has no comma before line 2"),
         ("a: 'b", "1:4: the quote that is opened here is never closed"),
         ("- a\nb: c", "2:1: a list item (`- …`) is expected here, as in the lines above"),
         ("a: 1\nb\nc: 2", "3:1: a `:` after the key is missing, in this line or the one before"),
-        ("a: {{ b }}", '1:5: a key must be text; if this is a template, put the whole value in quotes: "{{ … }}"'),
+        (
+            "a: {{ b }}",
+            '1:5: a key must be text; if this is a template, put the whole value in quotes: "{{ … }}"',
+        ),
         ("a: !secret b", "1:4: the tag `!secret` is not known here; leave it out"),
         ("a: !!binary aGk=", "1:4: the tag `!!binary` is not known here; leave it out"),
         ("a: !!int b", "1:4: this value does not fit its tag"),
