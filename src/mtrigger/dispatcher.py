@@ -223,22 +223,16 @@ async def _outcome(runner: Runner, delivery: Delivery, now: datetime) -> Outcome
         return _failed(runner, delivery, error)  # the action's own doing: it awaited something cancelled
     except Exception as error:  # noqa: BLE001 - whatever an action raises, only its own delivery suffers
         return _failed(runner, delivery, error)
-    log.info(
-        "delivered: rule %s, %s, %s %s (%s)",
-        delivery.rule,
-        delivery.action,
-        delivery.event.operation,
-        delivery.event.namespace,
-        detail or "done",
-        extra={"rule": delivery.rule, "action": delivery.action, "delivery": delivery.id},
-    )
+    event = delivery.event
+    context = _context(delivery)
+    log.info("delivered: %s %s (%s)", event.operation, event.namespace, detail or "done", extra=context)
     return Delivered(detail)
 
 
 def _failed(runner: Runner, delivery: Delivery, error: BaseException) -> Retrying | Dead:
     chance = random.random()  # noqa: S311 - jitter
     outcome = after_failure(delivery, error, describe(error), runner.rule.retry, datetime.now(UTC), chance)
-    _report(runner.rule, delivery, outcome)
+    _report(delivery, outcome)
     return outcome
 
 
@@ -259,23 +253,15 @@ def storable(text: str) -> str:
     return line if len(line) <= LONGEST_TEXT else f"{line[:LONGEST_TEXT]}…"
 
 
-def _report(rule: Rule, delivery: Delivery, outcome: Retrying | Dead) -> None:
-    context = {"rule": rule.name, "action": delivery.action, "delivery": delivery.id}
+def _report(delivery: Delivery, outcome: Retrying | Dead) -> None:
+    context = _context(delivery)
     if isinstance(outcome, Retrying):
-        log.warning(
-            "failed, tried again at %s: rule %s, %s: %s",
-            outcome.due_at.isoformat(timespec="seconds"),
-            rule.name,
-            delivery.action,
-            outcome.error,
-            extra=context,
-        )
+        due_at = outcome.due_at.isoformat(timespec="seconds")
+        log.warning("failed, tried again at %s: %s", due_at, outcome.error, extra=context)
     else:
-        log.error(
-            "dead: rule %s, %s: %s (try again with: mtrigger deliveries retry %s)",
-            rule.name,
-            delivery.action,
-            outcome.error,
-            delivery.id,
-            extra=context,
-        )
+        again = f"mtrigger deliveries retry {delivery.id}"
+        log.error("dead: %s (to try again: %s)", outcome.error, again, extra=context)
+
+
+def _context(delivery: Delivery) -> dict[str, str]:
+    return {"rule": delivery.rule, "action": delivery.action, "delivery": delivery.id}

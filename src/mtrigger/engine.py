@@ -26,7 +26,7 @@ from mtrigger.errors import DeploymentError, PositionError, RulesError, Settings
 from mtrigger.loading import RuleSet, default_templates, load
 from mtrigger.matching import Matcher
 from mtrigger.redaction import redact_uri
-from mtrigger.reloading import rule_changes
+from mtrigger.reloading import RuleFiles
 from mtrigger.settings import Settings, parse_start_from
 from mtrigger.stores.base import Checkpoint, LineKey, Store
 from mtrigger.stores.memory import MemoryStore
@@ -68,6 +68,7 @@ async def run(settings: Settings, stop: Stop, show: Show) -> None:
 @asynccontextmanager
 async def started(settings: Settings, show: Show) -> AsyncIterator["Engine"]:
     """An engine whose position is durable, so that no change from now on is missed once it runs."""
+    files = RuleFiles(settings.rules, settings.templates or default_templates(settings.rules))
     rules = await asyncio.to_thread(_load, settings)
     async with _client(settings) as (client, uri):
         deployment = await examine(client, uri)
@@ -75,7 +76,7 @@ async def started(settings: Settings, show: Show) -> AsyncIterator["Engine"]:
         async with _store(settings, client) as store:
             services = Services(rules.templates, settings.smtp, settings.mail_from)
             try:
-                engine = Engine(settings, client, store, services, show)
+                engine = Engine(settings, client, store, services, show, files)
                 await engine.start(rules, deployment)
                 yield engine
             finally:
@@ -152,12 +153,14 @@ class Engine:
         store: Store,
         services: Services,
         show: Show,
+        files: RuleFiles,
     ) -> None:
         self._settings = settings
         self._client = client
         self._store = store
         self._services = services
         self._show = show
+        self._files = files
         self._dispatcher = Dispatcher(store, STREAM)
 
     async def start(self, rules: RuleSet, deployment: Deployment) -> None:
@@ -232,8 +235,7 @@ class Engine:
 
     async def _reload(self) -> None:
         """Take over changed rules, all at once or not at all; for ever."""
-        rules = self._settings.rules
-        async for _ in rule_changes(rules, self._settings.templates or default_templates(rules)):
+        async for _ in self._files.changes():
             try:
                 changed = await asyncio.to_thread(_load, self._settings)
                 await _consider(changed, self._settings, self._client)

@@ -1,5 +1,11 @@
-"""Tells when rule files or templates change on disk."""
+"""Tells when rule files or templates change on disk.
 
+Promise: no change is missed, not even one between the first reading of the files and the moment the watch on
+them stands. The system's notices make it quick; looking at the files every few seconds makes it certain, also
+on network file systems and when a whole folder is replaced.
+"""
+
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,15 +14,41 @@ from watchfiles import awatch
 DEBOUNCE_MS = 200
 """Changes that follow each other within this time count as one: editors and ConfigMaps write in steps."""
 
+LOOK_EVERY_MS = 2_000
 
-async def rule_changes(rules: Path, templates: Path) -> AsyncIterator[None]:
-    """Yield after every change to what lies under `rules` or `templates`."""
-    async for _ in awatch(*_folders(rules, templates), debounce=DEBOUNCE_MS, step=50):
-        yield
+Fingerprint = frozenset[tuple[str, int, int, int]]
 
 
-def _folders(rules: Path, templates: Path) -> list[Path]:
-    """Folders are watched, not files, so that an atomic rename and a Kubernetes ConfigMap's symlink swap are
-    seen."""
-    folders = {rules if rules.is_dir() else rules.parent, templates}
-    return sorted(folder for folder in folders if folder.is_dir())
+class RuleFiles:
+    """What lies under the rules and the templates. Make it before the files are read for the first time."""
+
+    def __init__(self, rules: Path, templates: Path) -> None:
+        # Folders are watched, not files: an atomic rename or a ConfigMap's symlink swap replaces the file.
+        self._folders = sorted({rules if rules.is_dir() else rules.parent, templates})
+        self._seen = self._fingerprint()
+
+    async def changes(self) -> AsyncIterator[None]:
+        """Yield after every change, for ever."""
+        there = [folder for folder in self._folders if folder.is_dir()]
+        async for _ in awatch(
+            *there, debounce=DEBOUNCE_MS, step=50, rust_timeout=LOOK_EVERY_MS, yield_on_timeout=True
+        ):
+            now = self._fingerprint()
+            if now != self._seen:
+                self._seen = now
+                yield
+
+    def _fingerprint(self) -> Fingerprint:
+        return frozenset(
+            (str(path), status.st_mtime_ns, status.st_size, status.st_ino)
+            for folder in self._folders
+            for path in folder.rglob("*")
+            if (status := _status(path)) is not None
+        )
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None  # gone between the listing and the look, or a symlink that leads nowhere

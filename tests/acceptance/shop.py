@@ -19,15 +19,15 @@ Document = dict[str, Any]
 BIG_ORDER = """
 name: big-order
 on:
-  collection: {database}.orders
+  collection: SHOP.orders
   operations: [insert, update]
 when: amount > 10000
 do:
   - email:
       to: sales-manager@example.com
-      subject: "Big order {{{{ document.order_id }}}}"
+      subject: "Big order {{ document.order_id }}"
       template: big-order.html.j2
-retry: {{first_delay: 50ms, max_delay: 200ms}}
+retry: {first_delay: 50ms, max_delay: 200ms}
 """
 
 BIG_ORDER_MAIL = (
@@ -71,8 +71,8 @@ class Shop:
         }
 
     def rule(self, name: str, text: str) -> Path:
-        """Write `triggers/<name>.yaml`. `{database}` stands for the shop's database."""
-        return self._write(f"triggers/{name}.yaml", text.format(database=self.database.name))
+        """Write `triggers/<name>.yaml`. `SHOP` stands for the shop's database."""
+        return self._write(f"triggers/{name}.yaml", text.replace("SHOP", self.database.name))
 
     def template(self, name: str, text: str) -> Path:
         """Write `templates/<name>`."""

@@ -151,7 +151,7 @@ async def test_rules_are_reloaded_and_a_bad_file_changes_nothing(shop: Shop) -> 
     """A file with a mistake keeps the old rules and says where it is; a good one is taken over at once."""
     shop.big_order_rule()
     running = shop.watch()
-    shop.rule("broken", "on: {{collection: {database}.orders}}\nwhen: amount >\ndo: [log: hello]\n")
+    shop.rule("broken", "on: {collection: SHOP.orders}\nwhen: amount >\ndo: [log: hello]\n")
     running.wait_for_line(r"broken\.yaml:2:\d+: ")
     running.wait_for_line("the rules were not reloaded")
     await shop.orders.insert_one({"order_id": "still-watched", "amount": 11000})
@@ -174,13 +174,13 @@ async def test_a_webhook_a_function_and_a_log_line_run_beside_each_other(shop: S
     shop.rule(
         "everything",
         """
-        on: {{collection: {database}.orders}}
+        on: {collection: SHOP.orders}
         do:
-          - webhook: {{url: "%s/hook"}}
+          - webhook: {url: "HOOK/hook"}
           - function: shop_functions:note
-          - log: "order {{{{ document.order_id }}}} came in"
-        """ % shop.web.url,  # noqa: UP031 - braces are for the shop's own formatting
-    )  # fmt: skip
+          - log: "order {{ document.order_id }} came in"
+        """.replace("HOOK", shop.web.url),
+    )
     running = shop.watch()
     await shop.orders.insert_one({"order_id": "SO-7", "amount": 1})
     running.wait_for_line("order SO-7 came in")
