@@ -149,15 +149,15 @@ def _differences(before: Document, after: Document, prefix: str) -> Iterator[tup
         if name not in before:
             yield path, value, True
         elif id_text(before[name]) != id_text(value):
-            if isinstance(value, Mapping) and isinstance(before[name], Mapping) and _has_plain_names(value):
+            if _has_plain_names(before[name]) and _has_plain_names(value):
                 yield from _differences(before[name], value, f"{path}.")
             else:
                 yield path, value, True
 
 
-def _has_plain_names(document: Document) -> bool:
-    """Whether every name can stand in a dotted path."""
-    return all(name and "." not in name for name in document)
+def _has_plain_names(value: Any) -> bool:
+    """Whether this is a document of which every name can stand in a dotted path."""
+    return isinstance(value, Mapping) and all(name and "." not in name for name in value)
 
 
 def read_document(text: str) -> dict[str, Any]:

@@ -105,12 +105,12 @@ async def _looked_up(rules: Sequence[Rule], uri: str) -> dict[str, Any]:
 
 
 def _lines(document: dict[str, Any]) -> Iterator[str]:
-    from mtrigger.cli.output import one_line, relaxed
+    from mtrigger.cli.output import one_line, pretty
 
     stream = document["stream"]
     scope = f"the database {stream['database']}" if stream["database"] else "the whole deployment"
     yield f"One change stream over {scope}:"
-    yield relaxed(stream["pipeline"], indent=2)
+    yield pretty(stream["pipeline"])
     for rule in document["rules"]:
         yield ""
         yield f"{rule['name']}  ({rule['file']})"

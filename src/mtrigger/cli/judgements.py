@@ -7,7 +7,7 @@ from mtrigger.cli.output import one_line, printable, relaxed
 from mtrigger.conditions import Trace
 from mtrigger.events import ChangeEvent
 from mtrigger.examples import ExampleResult
-from mtrigger.judging import ActionPreview, Judgement
+from mtrigger.judging import ActionPreview, Demand, Judgement
 
 _LONGEST_SUMMARY = 100
 
@@ -43,18 +43,24 @@ def reasons(judgement: Judgement) -> Iterator[str]:
     """Which demand was not met; or the condition part by part, with what was observed."""
     for demand in judgement.demands:
         if not demand.met:
-            found = f"this event has {demand.found}" if demand.found else "this event has none of them"
-            yield one_line(f"no   {demand.name}: {demand.asked} ({found})")
+            yield f"no   {one_line(_unmet(demand))}"
     if judgement.trace is not None:
         yield from _trace_lines(judgement.trace, 0)
     elif judgement.wanted:
         yield "yes  (no condition: every such event counts)"
 
 
+def _unmet(demand: Demand) -> str:
+    if demand.name == "enabled":
+        return "the rule is not enabled"
+    found = f"this event has {demand.found}" if demand.found else "this event touches none"
+    return f"{demand.name}: {demand.asked} ({found})"
+
+
 def _trace_lines(trace: Trace, depth: int) -> Iterator[str]:
     mark = "yes" if trace.held else "no "
-    observed = f"   ({trace.observed})" if trace.observed else ""
-    yield f"{mark}  {'  ' * depth}{one_line(trace.text + observed)}"
+    observed = f"  ({one_line(trace.observed)})" if trace.observed else ""
+    yield f"{mark}  {'  ' * depth}{one_line(trace.text)}{observed}"
     for part in trace.parts:
         yield from _trace_lines(part, depth + 1)
 

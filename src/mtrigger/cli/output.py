@@ -15,6 +15,7 @@ import click
 _DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Turn the direction of writing around (Unicode Standard Annex 9), and so can show a text as another one."""
 
+_LINE = 100
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
@@ -30,6 +31,20 @@ def relaxed(value: Any, *, indent: int | None = None) -> str:
     options = json_util.RELAXED_JSON_OPTIONS
     text = json_util.dumps(value, json_options=options, indent=indent, ensure_ascii=False)
     return _escaped(text, "\n")  # the escapes are JSON's own, so it is still the same JSON
+
+
+def pretty(value: Any, margin: str = "") -> str:
+    """The same for people: what fits stays on a line, everything else has a line for each of its parts."""
+    line = relaxed(value)
+    if len(margin) + len(line) <= _LINE or not isinstance(value, Mapping | list | tuple) or not value:
+        return line
+    inner = f"{margin}  "
+    if isinstance(value, Mapping):
+        parts = [f"{relaxed(name)}: {pretty(part, inner)}" for name, part in value.items()]
+    else:
+        parts = [pretty(part, inner) for part in value]
+    opening, closing = "{}" if isinstance(value, Mapping) else "[]"
+    return opening + "".join(f"\n{inner}{part}," for part in parts)[:-1] + f"\n{margin}{closing}"
 
 
 def printable(text: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mtrigger.cli.output import iso, one_line, printable, relaxed, table
+from mtrigger.cli.output import iso, one_line, pretty, printable, relaxed, table
 from mtrigger.stores.base import Attempt, Record
 
 _SHORT_ID = 12
@@ -132,4 +132,4 @@ def _documents(record: Record) -> Iterator[str]:
         if value is not None:
             yield ""
             yield f"{name}:"
-            yield relaxed(value, indent=2)
+            yield pretty(value)
