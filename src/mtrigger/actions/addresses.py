@@ -15,6 +15,7 @@ _MOST_ADDRESSES = 200
 
 _LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*")
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NAMED = re.compile(r"(?P<name>[^<>]*)<(?P<address>[^<>]*)>")
 
 
@@ -46,7 +47,7 @@ def parse_address(text: str) -> MailAddress:
     name = _unquoted(named["name"].strip()) if named else ""
     address = (named["address"] if named else text).strip()
     local_part, at, domain = address.rpartition("@")
-    if len(name) > _LONGEST_NAME:
+    if len(name) > _LONGEST_NAME or _CONTROL.search(text.strip()):
         raise _not_an_address(text)
     if not at or not _LOCAL_PART.fullmatch(local_part) or len(local_part.encode()) > _LONGEST_LOCAL_PART:
         raise _not_an_address(text)

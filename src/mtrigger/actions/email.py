@@ -40,15 +40,15 @@ class EmailAction:
 
     def __init__(self, config: EmailConfig, services: Services) -> None:
         self._smtp = services.smtp
-        text = services.templates.text
-        self._sender = text(config.sender if config.sender is not None else services.mail_from)
+        address = services.templates.address
+        self._sender = address(config.sender if config.sender is not None else services.mail_from)
         self._people = {
-            "to": [text(source) for source in config.to],
-            "cc": [text(source) for source in config.cc],
-            "bcc": [text(source) for source in config.bcc],
-            "reply_to": [text(source) for source in config.reply_to],
+            "to": [address(source) for source in config.to],
+            "cc": [address(source) for source in config.cc],
+            "bcc": [address(source) for source in config.bcc],
+            "reply_to": [address(source) for source in config.reply_to],
         }
-        self._subject = text(config.subject)
+        self._subject = services.templates.text(config.subject)
         self._html, self._text = _bodies(config, services.templates)
         self._attachments = [_AttachmentTemplate(entry, services.templates) for entry in config.attachments]
 

@@ -36,6 +36,8 @@ __all__ = [
 SCOPE_NAMES = frozenset({"document", "before", "event", "rule", "delivery", "changed", "now"})
 """The names every action's templates see."""
 
+_ADDRESS_SEPARATORS = str.maketrans("", "", ',;<>"\\')
+
 
 class TemplateMistake(Exception):  # noqa: N818 - a mistake in a file, as in errors.Mistake
     """A template that cannot be used: it does not compile, is not there, or lies outside the folder.
@@ -98,6 +100,7 @@ class Templates:
         self.folder = folder
         self._environment = SandboxEnvironment(_ConfinedLoader(folder) if folder is not None else None)
         self._html = self._environment.overlay(autoescape=_escapes_unnamed)
+        self._addresses = self._environment.overlay(finalize=_address_piece)
         self._inline: dict[tuple[str, str], Template] = {}
         self._files: dict[str, Template] = {}
 
@@ -108,6 +111,17 @@ class Templates:
     def html(self, source: str) -> Template:
         """An inline template whose values are escaped for HTML. Raises TemplateMistake."""
         return self._compile("html", source, self._html)
+
+    def address(self, source: str) -> Template:
+        """An inline template for mail addresses. Raises TemplateMistake.
+
+        `{{ … }}` alone may be any list of addresses. A value beside other text is a piece of one address:
+        what parts addresses from each other or from names (`,` `;` `<` `>` quotes) is left out of it, so that
+        a name in a document cannot add a recipient.
+        """
+        if only_expression(self._environment, self.text(source).source) is not None:
+            return self.text(source)
+        return self._compile("address", source, self._addresses)
 
     def value(self, source: str) -> ValueTemplate:
         """An inline template for a value that may keep its type. Raises TemplateMistake."""
@@ -216,6 +230,11 @@ class _ConfinedLoader(FileSystemLoader):
         if not Path(filename).resolve().is_relative_to(self._root):
             raise TemplateNotFound(template)
         return contents, template, uptodate  # errors speak of the name, not of the path
+
+
+def _address_piece(value: Any) -> Any:
+    shown = printed(value)
+    return shown.translate(_ADDRESS_SEPARATORS) if isinstance(shown, str) else shown
 
 
 def _escapes_unnamed(name: str | None) -> bool:

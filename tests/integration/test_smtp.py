@@ -1,0 +1,281 @@
+"""Mails reach a real mail server: over verified TLS, on few connections; each refusal means what it says."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from mtrigger.actions.email import KIND
+from mtrigger.actions.services import Services
+from mtrigger.actions.smtp import MAILS_PER_CONNECTION, MailNotSent, SmtpPool, SmtpServer
+from mtrigger.errors import PermanentError
+from mtrigger.templates import Templates
+from support.smtp_sink import SmtpSink
+from support.works import DELIVERY_ID, work_for_document
+
+MESSAGE = b"Subject: x\r\n\r\nhello\r\n.leading dot\r\n"
+SENDER, READER, OTHER = "alerts@shop.example", "reader@example.com", "other@example.com"
+
+Pools = Callable[[str], SmtpPool]
+
+
+@pytest.fixture
+async def pool_for() -> AsyncIterator[Pools]:
+    """Makes pools that are closed after the test."""
+    made: list[SmtpPool] = []
+
+    def make(url: str) -> SmtpPool:
+        made.append(SmtpPool(SmtpServer.parse(url)))
+        return made[-1]
+
+    yield make
+    for pool in made:
+        await pool.close()
+
+
+async def send(pool: SmtpPool, *recipients: str) -> str:
+    return await pool.send(SENDER, recipients or (READER,), MESSAGE)
+
+
+async def test_a_mail_of_a_rule_arrives_as_it_was_meant(smtp_sink: SmtpSink) -> None:
+    """The whole way: settings, templates, MIME, SMTP; the hidden recipient only in the envelope."""
+    services = Services(Templates(None), SmtpServer.parse(smtp_sink.url), "Grüße <alerts@shop.example>")
+    config = KIND.config.model_validate(
+        {
+            "to": "{{ document.name }} <reader@example.com>",
+            "bcc": "hidden@example.com",
+            "subject": "Größe {{ document.name }}",
+            "html": "<p>{{ document.name }}</p>",
+        }
+    )
+    try:
+        detail = await KIND.open(config, services).run(work_for_document({"name": "Zoë & Ann"}))
+    finally:
+        await services.close()
+    (mail,) = smtp_sink.mails
+    assert detail == "250 2.0.0 OK queued as 1"
+    assert (mail.sender, mail.recipients) == (SENDER, (READER, "hidden@example.com"))
+    assert mail.message["Subject"] == "Größe Zoë & Ann"
+    assert mail.message["From"] == "Grüße <alerts@shop.example>"
+    assert mail.message["To"] == "Zoë & Ann <reader@example.com>"
+    assert mail.message["Message-ID"] == f"<{DELIVERY_ID}@shop.example>"
+    assert b"hidden" not in mail.raw
+
+
+@pytest.mark.parametrize("encryption", ["starttls", "implicit"])
+async def test_tls_is_verified_and_the_login_used(
+    start_smtp_sink: Callable[..., SmtpSink], pool_for: Pools, encryption: str
+) -> None:
+    """With the authority that signed the certificate; the password is sent encrypted only."""
+    sink = start_smtp_sink(encryption, users={"alerts@shop.example": "p@ss/wörd#1"})
+    await send(pool_for(sink.url))
+    (mail,) = sink.mails
+    assert mail.encrypted
+    assert sink.logins == ["alerts@shop.example"]
+
+
+@pytest.mark.parametrize("encryption", ["starttls", "implicit"])
+async def test_a_certificate_of_an_unknown_authority_is_refused(
+    start_smtp_sink: Callable[..., SmtpSink], pool_for: Pools, encryption: str
+) -> None:
+    """The default trusts the system's authorities only, and says what to do."""
+    sink = start_smtp_sink(encryption)
+    with pytest.raises(MailNotSent, match=r"its certificate is not trusted.*ca="):
+        await send(pool_for(sink.url.partition("&ca=")[0]))
+    assert sink.mails == []
+
+
+async def test_a_certificate_for_another_host_is_refused(
+    start_smtp_sink: Callable[..., SmtpSink], pool_for: Pools
+) -> None:
+    """A trusted authority is not enough."""
+    sink = start_smtp_sink("starttls", certificate_name="other.example")
+    with pytest.raises(MailNotSent, match="its certificate is not trusted: Hostname mismatch"):
+        await send(pool_for(sink.url))
+
+
+async def test_a_server_without_starttls_gets_no_mail_in_clear_text(
+    smtp_sink: SmtpSink, pool_for: Pools
+) -> None:
+    """Encryption is never given up quietly."""
+    with pytest.raises(MailNotSent, match="offers no STARTTLS; write tls=implicit or tls=none"):
+        await send(pool_for(f"smtp://localhost:{smtp_sink.port}"))
+    assert smtp_sink.mails == []
+
+
+async def test_a_wrong_password_is_tried_again_later_and_never_shown(
+    start_smtp_sink: Callable[..., SmtpSink], pool_for: Pools
+) -> None:
+    """Passwords are rotated; the mails of that hour must not be lost."""
+    sink = start_smtp_sink("starttls", users={"alerts": "right"})
+    pool = pool_for(sink.url.replace("right", "wr0ng-secret"))
+    with pytest.raises(MailNotSent, match=r"refuses the login of alerts \(535") as caught:
+        await send(pool)
+    assert "wr0ng-secret" not in str(caught.value) + repr(pool.server) + str(pool.server)
+
+
+async def test_a_missing_login_is_told(start_smtp_sink: Callable[..., SmtpSink], pool_for: Pools) -> None:
+    """530 is a matter of settings, not of this mail."""
+    sink = start_smtp_sink("starttls", users={"alerts": "right"})
+    with pytest.raises(MailNotSent, match="wants a login first"):
+        await send(pool_for(sink.url.replace("alerts:right@", "")))
+
+
+@pytest.mark.parametrize(
+    ("command", "reply", "error", "message"),
+    [
+        ("MAIL", "451 4.3.0 later", MailNotSent, "451 4.3.0 later"),
+        ("MAIL", "553 5.1.8 bad sender", PermanentError, f"refuses the sender {SENDER}: 553"),
+        ("RCPT", "450 4.2.0 greylisted", MailNotSent, rf"for now for {READER} \(450"),
+        ("RCPT", "552 5.5.3 too many", MailNotSent, "for now"),
+        ("RCPT", "550 5.1.1 no such user", PermanentError, rf"refuses {READER} \(550 5.1.1"),
+        ("DATA", "452 4.3.1 disk full", MailNotSent, "452 4.3.1 disk full"),
+        ("DATA", "554 5.7.1 spam", PermanentError, f"refuses the mail for {READER}: 554 5.7.1 spam"),
+    ],
+)
+async def test_4xx_is_for_now_and_5xx_for_good(
+    smtp_sink: SmtpSink, pool_for: Pools, command: str, reply: str, error: type[Exception], message: str
+) -> None:
+    """Wherever in the conversation it comes; the same connection serves the next mail."""
+    pool = pool_for(smtp_sink.url)
+    smtp_sink.answer_next(reply, to=command)  # type: ignore[arg-type]  # the parameters are its literals
+    with pytest.raises(error, match=message):
+        await send(pool)
+    assert smtp_sink.mails == []
+    await send(pool)
+    assert [mail.recipients for mail in smtp_sink.mails] == [(READER,)]
+    assert smtp_sink.connections == 1
+
+
+async def test_recipients_refused_for_good_do_not_keep_the_others_waiting(
+    smtp_sink: SmtpSink, pool_for: Pools
+) -> None:
+    """The answer names them; nobody is mailed twice, because it counts as delivered."""
+    smtp_sink.refuse(OTHER, "550 5.1.1 no such user")
+    detail = await send(pool_for(smtp_sink.url), READER, OTHER)
+    assert detail == f"250 2.0.0 OK queued as 1; refused for good: {OTHER} (550 5.1.1 no such user)"
+    assert [mail.recipients for mail in smtp_sink.mails] == [(READER,)]
+
+
+async def test_nobody_gets_a_mail_that_has_to_be_tried_again(smtp_sink: SmtpSink, pool_for: Pools) -> None:
+    """One recipient refused for now: all wait, so that the next attempt doubles nothing."""
+    pool = pool_for(smtp_sink.url)
+    smtp_sink.answer_next("450 4.2.0 greylisted", to="RCPT")
+    with pytest.raises(MailNotSent, match="the others wait for it"):
+        await send(pool, READER, OTHER)
+    assert smtp_sink.mails == []
+    await send(pool, READER, OTHER)
+    assert [mail.recipients for mail in smtp_sink.mails] == [(READER, OTHER)]
+
+
+async def test_one_connection_serves_many_mails_and_is_renewed(smtp_sink: SmtpSink, pool_for: Pools) -> None:
+    """Mail by mail on one connection, up to its bound."""
+    pool = pool_for(smtp_sink.url)
+    for _ in range(MAILS_PER_CONNECTION):
+        await send(pool)
+    assert smtp_sink.connections == 1
+    await send(pool)
+    assert smtp_sink.connections == 2
+    assert smtp_sink.mails[0].raw == MESSAGE
+    assert len(smtp_sink.mails) == MAILS_PER_CONNECTION + 1
+
+
+async def test_no_more_connections_than_allowed(smtp_sink: SmtpSink, pool_for: Pools) -> None:
+    """Thirty mails at once on three connections."""
+    pool = pool_for(smtp_sink.url + "&connections=3")
+    await asyncio.gather(*(send(pool) for _ in range(30)))
+    assert len(smtp_sink.mails) == 30
+    assert smtp_sink.connections <= 3
+
+
+async def test_a_connection_that_the_server_closed_meanwhile_is_no_failure(
+    smtp_sink: SmtpSink, pool_for: Pools
+) -> None:
+    """The next mail takes a new one, without an attempt being lost."""
+    pool = pool_for(smtp_sink.url)
+    await asyncio.gather(send(pool), send(pool))
+    smtp_sink.drop_connections()
+    await send(pool)
+    assert len(smtp_sink.mails) == 3
+
+
+async def test_a_421_on_a_kept_connection_is_no_failure(smtp_sink: SmtpSink, pool_for: Pools) -> None:
+    """A server that closes idle clients politely."""
+    pool = pool_for(smtp_sink.url)
+    await send(pool)
+    smtp_sink.answer_next("421 4.4.2 idle for too long", to="MAIL")
+    await send(pool)
+    assert (len(smtp_sink.mails), smtp_sink.connections) == (2, 2)
+
+
+async def test_a_server_that_is_down_and_comes_back(smtp_sink: SmtpSink, pool_for: Pools) -> None:
+    """Down is a failure for now; back is back, with the same pool."""
+    pool = pool_for(smtp_sink.url)
+    await send(pool)
+    smtp_sink.stop()
+    with pytest.raises(MailNotSent, match="cannot connect"):
+        await send(pool)
+    smtp_sink.start()
+    await send(pool)
+    assert len(smtp_sink.mails) == 2
+
+
+async def test_a_server_that_says_nothing_is_given_up(pool_for: Pools) -> None:
+    """After the timeout of the address, whatever the server waits for."""
+    ended = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        ended.set()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        with pytest.raises(MailNotSent, match="Timed out"):
+            await send(pool_for(f"smtp://127.0.0.1:{port}?tls=none&timeout=200ms"))
+        await ended.wait()
+    finally:
+        server.close()
+
+
+async def test_a_connection_lost_after_the_mail_is_told_as_such(pool_for: Pools) -> None:
+    """Between the last line and the answer nobody can know; the next attempt repeats the Message-ID."""
+
+    async def take_and_vanish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 here\r\n")
+        while line := await reader.readline():
+            if line.startswith(b"DATA"):
+                writer.write(b"354 go on\r\n")
+                await reader.readuntil(b"\r\n.\r\n")
+                break
+            writer.write(b"250 fine\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(take_and_vanish, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        with pytest.raises(MailNotSent, match=r"broke before the answer to the mail .* same Message-ID"):
+            await send(pool_for(f"smtp://127.0.0.1:{port}?tls=none"))
+    finally:
+        server.close()
+
+
+async def test_a_cancelled_mail_leaves_no_half_conversation(smtp_sink: SmtpSink, pool_for: Pools) -> None:
+    """Whatever was being said, the next mail begins on a clean connection."""
+    pool = pool_for(smtp_sink.url + "&connections=1")
+    await send(pool)
+    for turns in range(12):
+        task = asyncio.create_task(send(pool))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await send(pool)
+    assert {mail.raw for mail in smtp_sink.mails} == {MESSAGE}
+
+
+async def test_an_address_beyond_ascii_asks_for_smtputf8(smtp_sink: SmtpSink, pool_for: Pools) -> None:
+    """The server offers it, so the address arrives as it is."""
+    await send(pool_for(smtp_sink.url), "jürgen@example.com")
+    assert smtp_sink.mails[0].recipients == ("jürgen@example.com",)
