@@ -71,11 +71,20 @@ class Watcher:
         self._queue: asyncio.Queue[Batch] = asyncio.Queue(WAITING_BATCHES)
         position = StreamPosition(checkpoint.token, checkpoint.cluster_time, checkpoint.pipeline_hash)
         self._position = self._saved = position
+        self._stream = self._open_at(position, watched.plan)
+        self._successor: ChangeStream | None = None
         self._owed_since_saved = False
         self._stopping = asyncio.Event()
 
     def use(self, watched: Watched) -> None:
-        """Hold events against other rules from the next batch on; the stream is opened anew if it must be."""
+        """Hold every change from now on against other rules.
+
+        If they need another stream, it is opened where the old one stands *now*: what the old one filters out
+        until then is read again. What it still yields is stored, but does not move the position.
+        """
+        since = (self._successor or self._stream).position
+        same = self._stream.plan.hash == watched.plan.hash
+        self._successor = None if same else self._open_at(since, watched.plan)
         self._watched = watched
 
     def stop(self) -> None:
@@ -100,14 +109,14 @@ class Watcher:
 
     async def _read(self) -> None:
         """Put batches into the queue, for ever; open the stream again where it broke."""
-        stream = self._stream(self._position)
         outage = Outage("The change stream")
         phase: Phase = "opening"
         try:
             while not self._stopping.is_set():
-                if stream.plan.hash != self._watched.plan.hash:
-                    await stream.close()
-                    stream = self._stream(stream.position)
+                if self._successor is not None:
+                    await self._stream.close()
+                    self._stream, self._successor = self._successor, None
+                stream = self._stream
                 try:
                     batch = await stream.read()
                 except (PyMongoError, InvalidBSON) as error:
@@ -118,16 +127,16 @@ class Watcher:
                             log.warning(
                                 "The resume token cannot be used (%s); going on from its time.", error
                             )
-                            stream = self._stream(stream.position.by_time())
+                            self._stream = self._open_at(stream.position.by_time(), stream.plan)
                 else:
                     outage.over()
                     phase = "reading"
                     await self._queue.put(batch)
         finally:
-            await stream.close()
+            await self._stream.close()
 
-    def _stream(self, position: StreamPosition) -> ChangeStream:
-        return ChangeStream(self._client, self._watched.plan, position, self._checkpoint.stream)
+    def _open_at(self, position: StreamPosition, plan: StreamPlan) -> ChangeStream:
+        return ChangeStream(self._client, plan, position, self._checkpoint.stream)
 
     # -- planner -----------------------------------------------------------------------------------------
 
@@ -140,7 +149,8 @@ class Watcher:
             events = [event for batch in batches for event in batch.events]
             for start in range(0, len(events), EVENTS_AT_ONCE):
                 await self._store_owed(events[start : start + EVENTS_AT_ONCE])
-            self._position = batches[-1].position
+            positions = [batch.position for batch in batches]
+            self._position = latest(positions, self._watched.plan) or self._position
             for _ in batches:
                 self._queue.task_done()
 
@@ -216,3 +226,11 @@ class Watcher:
             )
         )
         self._saved = position
+
+
+def latest(positions: Sequence[StreamPosition], plan: StreamPlan) -> StreamPosition | None:
+    """The last of `positions` that was read through `plan`, if any was.
+
+    A position read through an older plan may lie behind changes that only the newer one lets through.
+    """
+    return next((position for position in reversed(positions) if position.plan_hash == plan.hash), None)
