@@ -24,6 +24,10 @@ DELIVERED_KEPT_SECONDS = 7 * 86_400
 event twice harmless, so this must exceed the longest stretch that is ever read again."""
 
 
+ATTEMPTS_LOGGED = 50
+"""The latest attempts that a delivery's history keeps."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """The durable position of one stream partition.
@@ -114,7 +118,10 @@ class Positions(Protocol):
         ...
 
     async def advance(self, checkpoint: Checkpoint) -> None:
-        """Move the position. The token it had goes to the end of `previous`."""
+        """Move the position. The token it had goes to the end of `previous`, which keeps the last five.
+
+        Raises PositionError when there is none: somebody removed it while it was in use.
+        """
         ...
 
     async def reset(self, stream: str) -> bool:
@@ -138,7 +145,8 @@ class Outbox(Protocol):
         ...
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Write what attempts came to. A delivery that was discarded meanwhile stays discarded."""
+        """Write what attempts came to, each once however often it is called. A delivery that was discarded
+        meanwhile stays discarded."""
         ...
 
     async def still_open(self, delivery_id: str) -> bool:

@@ -6,7 +6,7 @@ It keeps the contract of `stores.base` for as long as the process lives.
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 
 from mtrigger.deliveries import (
@@ -19,7 +19,8 @@ from mtrigger.deliveries import (
     Status,
     Suppressed,
 )
-from mtrigger.stores.base import Attempt, Checkpoint, LineKey, Query, Record, Tally
+from mtrigger.errors import PositionError
+from mtrigger.stores.base import ATTEMPTS_LOGGED, Attempt, Checkpoint, LineKey, Query, Record, Tally
 
 _KEPT_TOKENS = 5
 
@@ -51,8 +52,10 @@ class MemoryStore:
 
     async def advance(self, checkpoint: Checkpoint) -> None:
         before = self._checkpoints.get(checkpoint.stream)
-        previous = before.previous if before else ()
-        if before and before.token:
+        if before is None:
+            raise PositionError(f"The checkpoint {checkpoint.stream!r} was removed while it was in use.")
+        previous = before.previous
+        if before.token and before.token != checkpoint.token:
             previous = (*previous, before.token)[-_KEPT_TOKENS:]
         self._checkpoints[checkpoint.stream] = replace(checkpoint, previous=previous)
 
@@ -83,26 +86,28 @@ class MemoryStore:
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         for settlement in settlements:
             row = self._rows.get(settlement.delivery.id)
-            if row is not None and row.record.status in OPEN:
-                self._rows[settlement.delivery.id] = _Row(_settled(row.record, settlement))
+            if row is not None and row.record.status in OPEN and not _written(row.record, settlement):
+                self._rows[settlement.delivery.id] = replace(row, record=_settled(row.record, settlement))
 
     async def still_open(self, delivery_id: str) -> bool:
         row = self._rows.get(delivery_id)
         return row is not None and row.record.status in OPEN
 
     async def take_reopened(self, partition: str, limit: int) -> list[Delivery]:
-        wanted = [
+        reopened = [
             row
             for row in self._rows.values()
             if row.reopened and row.record.status in OPEN and row.record.delivery.partition == partition
-        ][:limit]
+        ]
+        wanted = sorted(reopened, key=attrgetter("record.delivery.position"))[:limit]
         for row in wanted:
             self._rows[row.record.delivery.id] = replace(row, reopened=False)
-        return sorted((row.record.delivery for row in wanted), key=attrgetter("position"))
+        return [row.record.delivery for row in wanted]
 
     async def find(self, query: Query, limit: int) -> list[Record]:
         records = [row.record for row in self._rows.values() if _means(query, row.record)]
-        return records[::-1][:limit]
+        age = attrgetter("delivery.created_at", "delivery.position")
+        return sorted(records, key=age, reverse=True)[:limit]
 
     async def count(self, query: Query) -> int:
         return sum(_means(query, row.record) for row in self._rows.values())
@@ -139,7 +144,7 @@ class MemoryStore:
 
 def _settled(record: Record, settlement: Settlement) -> Record:
     delivery = replace(record.delivery, attempts=settlement.delivery.attempts + 1, due_at=None)
-    settled_at: datetime | None = settlement.at
+    settled_at: datetime | None = settlement.at + timedelta(seconds=settlement.took)
     match settlement.outcome:
         case Delivered(detail):
             status, error = Status.DELIVERED, ""
@@ -151,7 +156,12 @@ def _settled(record: Record, settlement: Settlement) -> Record:
         case Suppressed(reason):
             status, detail, error = Status.SUPPRESSED, reason, ""
     attempt = Attempt(settlement.at, settlement.took, status.value, detail)
-    return Record(delivery, status, error, settled_at, (*record.log, attempt))
+    return Record(delivery, status, error, settled_at, (*record.log, attempt)[-ATTEMPTS_LOGGED:])
+
+
+def _written(record: Record, settlement: Settlement) -> bool:
+    """Whether the history holds this attempt already."""
+    return any(attempt.at == settlement.at for attempt in record.log)
 
 
 def _means(query: Query, record: Record) -> bool:

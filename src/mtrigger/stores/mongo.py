@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from functools import wraps
-from operator import attrgetter
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from pymongo import ASCENDING, AsyncMongoClient, WriteConcern
@@ -107,8 +106,11 @@ class MongoStore:
 
     @_steadily
     async def advance(self, checkpoint: Checkpoint) -> None:
-        # Whatever a damaged row holds, an operator's `checkpoint set` must be able to overwrite it.
-        token = {"$cond": [{"$eq": [{"$type": "$token._data"}, "string"]}, ["$token"], []]}
+        # Whatever a damaged row holds, an operator's `checkpoint set` must be able to overwrite it. A write
+        # that is repeated after a lost reply finds its own token there, which is no earlier one.
+        same = {"$eq": ["$token", {"$literal": checkpoint.token}]}
+        usable = {"$and": [{"$eq": [{"$type": "$token._data"}, "string"]}, {"$not": [same]}]}
+        token = {"$cond": [usable, ["$token"], []]}
         before = {"$cond": [{"$isArray": ["$previous"]}, "$previous", []]}
         previous = {"$slice": [{"$concatArrays": [before, token]}, -_KEPT_TOKENS]}
         fields = {name: {"$literal": value} for name, value in checkpoint_fields(checkpoint).items()}
@@ -129,12 +131,12 @@ class MongoStore:
     async def add(self, deliveries: Sequence[Delivery]) -> AbstractSet[str]:
         """Insert what is not there yet. When a reply was lost the rows may be ours although they exist
         already: then everything that was never attempted is dispatched (dispatching knows what it holds)."""
-        ids = [delivery.id for delivery in deliveries]
+        once = {delivery.id: delivery for delivery in deliveries}
         trouble: list[PyMongoError] = []
-        existing = await self._insert(deliveries, trouble)
+        existing = await self._insert(list(once.values()), trouble)
         if not existing:
-            return set(ids)
-        new = set(ids) - existing
+            return once.keys()
+        new = once.keys() - existing
         return new | await self._never_attempted(existing) if trouble else new
 
     @_steadily
@@ -185,14 +187,22 @@ class MongoStore:
     async def still_open(self, delivery_id: str) -> bool:
         return await self._deliveries.find_one({"_id": delivery_id, "open": True}, {"_id": 1}) is not None
 
-    @_steadily
     async def take_reopened(self, partition: str, limit: int) -> list[Delivery]:
-        wanted = {"reopened": True, "open": True, "partition": partition}
-        rows = await self._deliveries.find(wanted, limit=limit).to_list()
+        # Two writes that are waited out apart: were both repeated after a lost reply, the second time there
+        # would be nothing to find, and what was found the first time would be forgotten.
+        rows = await self._reopened(partition, limit)
         if rows:
-            ids = [row["_id"] for row in rows]
-            await self._deliveries.update_many({"_id": {"$in": ids}}, {"$unset": {"reopened": ""}})
-        return sorted((read_delivery(row) for row in rows), key=attrgetter("position"))
+            await self._hand_out([row["_id"] for row in rows])
+        return [read_delivery(row) for row in rows]
+
+    @_steadily
+    async def _reopened(self, partition: str, limit: int) -> list[dict[str, Any]]:
+        wanted = {"reopened": True, "open": True, "partition": partition}
+        return await self._deliveries.find(wanted, sort=[("position", ASCENDING)], limit=limit).to_list()
+
+    @_steadily
+    async def _hand_out(self, ids: Sequence[str]) -> None:
+        await self._deliveries.update_many({"_id": {"$in": ids}}, {"$unset": {"reopened": ""}})
 
     # -- for people: these fail at once when the database does not answer -----------------------------------
 
@@ -204,7 +214,9 @@ class MongoStore:
         return await self._deliveries.count_documents(meaning(query))
 
     async def ids(self, beginning: str, limit: int) -> list[str]:
-        wanted = {"_id": {"$gte": beginning, "$lt": f"{beginning}g"}}  # "g" follows the last hexadecimal digit
+        wanted = {
+            "_id": {"$gte": beginning, "$lt": f"{beginning}g"}
+        }  # "g" follows the last hexadecimal digit
         rows = self._deliveries.find(wanted, {"_id": 1}, sort=[("_id", ASCENDING)], limit=limit)
         return [str(row["_id"]) async for row in rows]
 

@@ -4,18 +4,18 @@ A delivery's row carries two fields that exist only for indexes: `open` (true wh
 `expires_at` (set once it is settled and may be forgotten; dead rows never get one).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
+from bson.timestamp import Timestamp
 from pymongo import UpdateOne
 
 from mtrigger.deliveries import Dead, Delivered, Delivery, Retrying, Settlement, Status, Suppressed
 from mtrigger.errors import PositionError
 from mtrigger.events import ChangeEvent
-from mtrigger.stores.base import DELIVERED_KEPT_SECONDS, Attempt, Checkpoint, Query, Record
+from mtrigger.stores.base import ATTEMPTS_LOGGED, DELIVERED_KEPT_SECONDS, Attempt, Checkpoint, Query, Record
 
-ATTEMPTS_LOGGED = 50
 KEEP = timedelta(seconds=DELIVERED_KEPT_SECONDS)
 
 Row = Mapping[str, Any]
@@ -102,7 +102,7 @@ def settling(settlement: Settlement) -> UpdateOne:
         "$push": {"log": {"$each": [attempt], "$slice": -ATTEMPTS_LOGGED}},
     }
     if not isinstance(settlement.outcome, Retrying):
-        update["$unset"] = {"open": "", "due_at": ""}
+        update["$unset"] = {"open": "", "reopened": "", "due_at": ""}
         if not isinstance(settlement.outcome, Dead):
             update["$unset"]["error"] = ""
     unwritten = {"$not": {"$elemMatch": {"number": number, "at": settlement.at}}}
@@ -145,22 +145,32 @@ def read_checkpoint(row: Row) -> Checkpoint:
     Raises PositionError when the row has been damaged; the sentence shows the tokens before it.
     """
     try:
-        token = row["token"]
+        token, cluster_time = row["token"], row["cluster_time"]
         if token is not None and not isinstance(token["_data"], str):
             raise TypeError("its token is no resume token")
+        if not isinstance(cluster_time, Timestamp):
+            raise TypeError("its cluster_time is no timestamp")
         return Checkpoint(
             stream=row["_id"],
             token=token,
-            cluster_time=row["cluster_time"],
+            cluster_time=cluster_time,
             cluster_id=row["cluster_id"],
             pipeline_hash=row["pipeline_hash"],
             updated_at=row["updated_at"],
-            previous=tuple(row.get("previous") or ()),
+            previous=tuple(_tokens(row.get("previous"))),
         )
     except (KeyError, TypeError) as error:
-        tokens = ", ".join(str(token.get("_data")) for token in row.get("previous") or ()) or "none"
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        tokens = ", ".join(str(token.get("_data")) for token in _tokens(row.get("previous"))) or "none"
         raise PositionError(
-            f"The checkpoint {row.get('_id')!r} cannot be read ({error}). The tokens before it: {tokens}. "
+            f"The checkpoint {row.get('_id')!r} cannot be read ({reason}). The tokens before it: {tokens}. "
             "Put one of them back with `mtrigger checkpoint set --token …`, or start afresh from a time with "
             "`mtrigger checkpoint set --time …`."
         ) from error
+
+
+def _tokens(previous: object) -> Iterator[Mapping[str, Any]]:
+    """Those of a checkpoint's earlier tokens that can be told to be tokens."""
+    for token in previous if isinstance(previous, list) else ():
+        if isinstance(token, Mapping):
+            yield token
