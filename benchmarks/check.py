@@ -14,11 +14,24 @@ import time
 from pathlib import Path
 
 RUNS = 5
-RULE = r"""\ name: rule-{n} description: Orders of kind {n} on: collection: [shop.orders_{n}, archive.orders]
-operations: [insert, update] when: amount > {n} and status in ["paid", "open"] and not (customer.country ==
-"K{n}" or exists(cancelled_{n})) do: - email: to: sales-{n}@example.com subject: "Order {{{{ document.order_id
-}}}} of kind {n}: {{{{ document.amount }}}}" {body} - webhook: url: https://example.com/hooks/{n} headers:
-{{X-Kind: "{n}"}} retry: {{attempts: 5, first_delay: 2s, max_age: 12h}}
+RULE = """\
+name: rule-{n}
+description: Orders of kind {n}
+on:
+  collection: [shop.orders_{n}, archive.orders]
+  operations: [insert, update]
+when: >-
+  amount > {n} and status in ["paid", "open"]
+  and not (customer.country == "K{n}" or exists(cancelled_{n}))
+do:
+  - email:
+      to: sales-{n}@example.com
+      subject: "Order {{{{ document.order_id }}}} of kind {n}: {{{{ document.amount | money('USD') }}}}"
+      {body}
+  - webhook:
+      url: https://example.com/hooks/{n}
+      headers: {{X-Kind: "{n}"}}
+retry: {{attempts: 5, first_delay: 2s, max_age: 12h}}
 """
 
 

@@ -159,8 +159,8 @@ class Report:
                 self._hidden.setdefault(form, raw)
 
     def add(self, place: Place, message: str, about: "Node | None" = None) -> None:
-        """Report `message` at `place`. If it quotes a part of what filled in the value it is `about`, it is left
-        out: a piece of a secret is a secret too."""
+        """Report `message` at `place`; without its reason if that quotes a part of what filled in the value
+        it is `about`: a piece of a secret is a secret too."""
         if isinstance(about, Scalar) and any(word in message for word in _words_from_outside(about)):
             message = f"this is not right once {about.raw} is filled in (saying why would show it)"
         self.add_at(place.source.name, place.line, place.column, message)
