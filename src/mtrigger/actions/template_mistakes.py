@@ -15,7 +15,7 @@ _PLAIN_FIELD = re.compile(
 def text_mistakes(source: str, path: tuple[str | int, ...], templates: Templates) -> Iterator[ConfigMistake]:
     """Mistakes of the inline template `source`, which stands at `path` of the settings."""
     if is_static(_PLAIN_FIELD.sub(" ", source)):
-        return  # nothing can be wrong with it; most texts are like that, and compiling them takes half of a check
+        return  # nothing can be wrong with it; most texts are like that, and compiling takes time
     try:
         template = templates.text(source)
     except TemplateMistake as mistake:

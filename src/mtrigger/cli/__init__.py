@@ -31,6 +31,7 @@ _COMMANDS = {
     "checkpoint": _Command(
         "mtrigger.cli.checkpoint", "Show, set or reset the position in the change stream."
     ),
+    "prepare": _Command("mtrigger.cli.prepare", "Turn on pre- and post-images where rules need them."),
     "schema": _Command("mtrigger.cli.schema", "Print the JSON Schema of a rule file, for editors."),
     "init": _Command("mtrigger.cli.init", "Write a first rule and its template to start from."),
     "demo": _Command("mtrigger.cli.demo", "Show it all: a database, orders, rules and a mailbox."),
