@@ -22,7 +22,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
-from mtrigger.templates.filters import FILTERS, kind_of, same_kind
+from mtrigger.templates.filters import FILTERS, TESTS, kind_of, same_kind
 from mtrigger.templates.values import Fields, extended_json, printed
 
 MOST_STEPS = 1_000_000
@@ -111,6 +111,7 @@ class SandboxEnvironment(ImmutableSandboxedEnvironment):
             auto_reload=False,
         )
         self.filters.update(FILTERS)
+        self.tests.update(TESTS)
         for name in ("batch", "center", "indent", "slice"):
             self.filters[name] = _narrow(JINJA_FILTERS[name])
         self.filters["format"] = _tame_format(JINJA_FILTERS["format"])

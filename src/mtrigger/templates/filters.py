@@ -1,5 +1,5 @@
 """The filters that mails need beyond Jinja's own: `money`, `datetime`, `json`, `link`, and a `sum` that mixes
-number types.
+number types; and the tests `is array` and `is date`.
 
 They depend on no locale, so a mail reads the same on every machine. A filter that cannot do its work raises
 ValueError with a sentence; the renderer adds the template and the line.
@@ -206,6 +206,18 @@ def same_kind(left: Any, right: Any) -> tuple[Any, Any]:
         return Decimal(str(left)), right
     return left, right
 
+
+def is_array(value: Any) -> bool:
+    """`value is array`: a BSON array, not text or a document."""
+    return isinstance(value, list | tuple)
+
+
+def is_date(value: Any) -> bool:
+    """`value is date`: something the filter `datetime` takes without reading text."""
+    return isinstance(value, datetime | Timestamp)
+
+
+TESTS = {"array": is_array, "date": is_date}
 
 FILTERS = {
     "money": money,

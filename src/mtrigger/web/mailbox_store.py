@@ -124,7 +124,7 @@ def read_mail(number: int, envelope_from: str, envelope_to: Sequence[str], sourc
         envelope_from=envelope_from,
         envelope_to=tuple(envelope_to),
         received_at=datetime.now(UTC),
-        headers=tuple((name, _decoded(str(value))) for name, value in message.items()),
+        headers=tuple((name, _decoded(value)) for name, value in message.raw_items()),
         text=text,
         html=html,
         attachments=tuple(attachments),
@@ -133,8 +133,9 @@ def read_mail(number: int, envelope_from: str, envelope_to: Sequence[str], sourc
 
 
 def _decoded(value: str) -> str:
-    """A header's value with its encoded words read and its folding undone."""
-    unfolded = "".join(value.splitlines())
+    """A header's value with its encoded words read, its folding undone, and its raw UTF-8 understood."""
+    octets = value.encode("utf-8", "surrogateescape")
+    unfolded = "".join(octets.decode("utf-8", "replace").splitlines()).strip()
     try:
         decoded = str(make_header(decode_header(unfolded)))
     except (ValueError, LookupError):  # a broken encoding or a character set nobody knows: show it as it is
@@ -148,7 +149,7 @@ def _payload(part: "Message[str, str]") -> bytes:
 
 
 def _text(part: "Message[str, str]") -> str:
-    payload = _payload(part)
+    payload = _payload(part).replace(b"\r\n", b"\n")
     try:
         return payload.decode(part.get_content_charset() or "utf-8", "replace")
     except LookupError:  # a character set nobody knows

@@ -58,6 +58,14 @@ def text(source: str, **more: Any) -> str:
         ("{{ document | items | list | length }}", str(len(DOCUMENT))),
         ("{{ document.items | map(attribute='price') | join('/') }}", "1.5/2.25"),
         ("{{ changed['a.b'] }}", "7"),
+        (
+            "{{ document.items is array }} {{ document.name is array }} {{ document.no is array }}",
+            "true false false",
+        ),
+        (
+            "{{ document.created is date }} {{ document.name is date }} {{ document.no is date }}",
+            "true false false",
+        ),
     ],
 )
 def test_document_values_print_plainly(source: str, expected: str) -> None:
