@@ -6,7 +6,20 @@ from pathlib import Path
 
 import click
 
+from mtrigger.cli.options import state_db_option, state_uri_option, together
 from mtrigger.settings import Settings
+
+watched_option = click.option(
+    "--uri",
+    metavar="URI",
+    default="",
+    envvar="MTRIGGER_URI",
+    show_envvar=True,
+    help="The MongoDB that is watched.  [default: the embedded server of a running `watch`]",
+)
+"""`--uri` for commands that start no server."""
+
+address_options = together(watched_option, state_uri_option, state_db_option)
 
 
 @dataclass(frozen=True, slots=True)

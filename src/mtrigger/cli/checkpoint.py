@@ -8,8 +8,8 @@ from typing import Any
 import click
 from bson.timestamp import Timestamp
 
-from mtrigger.cli.addresses import Addresses, addresses
-from mtrigger.cli.options import json_option, state_options, together
+from mtrigger.cli.addresses import Addresses, address_options, addresses
+from mtrigger.cli.options import json_option, together
 from mtrigger.settings import StartFrom, parse_start_from
 from mtrigger.stores.base import Checkpoint
 
@@ -23,7 +23,7 @@ def checkpoint() -> None:
 
 
 @checkpoint.command()
-@together(state_options, json_option)
+@together(address_options, json_option)
 def show(*, uri: str, state_uri: str, state_db: str, as_json: bool) -> None:
     """Show the position, and the tokens before it. Exits with 78 when it cannot be read."""
     from mtrigger.cli.connecting import run
@@ -41,14 +41,15 @@ def show(*, uri: str, state_uri: str, state_db: str, as_json: bool) -> None:
     "--time", "time_text", metavar="[now|oldest|TIME]", help="To this moment: ISO 8601 with its zone."
 )
 @click.option("--token", metavar="HEX", help="To this resume token, such as one `checkpoint show` lists.")
-@together(state_options, json_option)
+@together(address_options, json_option)
 def set_position(
-    *, time_text: str | None, token: str | None, uri: str, state_uri: str, state_db: str, as_json: bool
+   *,  *, time_text: str | None, token: str | None, uri: str, state_uri: str, state_db: str, as_json: bool
 ) -> None:
     """Set the position. Stop `mtrigger watch` first.
 
     Changes behind the position are read (again): what is still in the outbox is not done twice, so going back
-    less than 7 days is harmless. Changes before it are not read. The token it had is kept under "previous".
+    less than 7 days is harmless (rules that are new since then do fire). Changes before it are not read. The
+    token it had is kept under "previous".
     """
     from mtrigger.cli.connecting import run
     from mtrigger.cli.output import print_json, say
@@ -69,7 +70,7 @@ def set_position(
 
 @checkpoint.command()
 @click.option("--yes", is_flag=True, default=False, help="Do not ask.")
-@together(state_options, json_option)
+@together(address_options, json_option)
 def reset(*, yes: bool, uri: str, state_uri: str, state_db: str, as_json: bool) -> None:
     """Forget the position: the next `watch` begins as a first start does. Stop `mtrigger watch` first.
 

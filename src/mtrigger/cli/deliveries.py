@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
-from mtrigger.cli.addresses import addresses
-from mtrigger.cli.options import CommandT, json_option, state_options, together
+from mtrigger.cli.addresses import address_options, addresses
+from mtrigger.cli.options import CommandT, json_option, together
 from mtrigger.deliveries import OPEN, Status
 from mtrigger.stores.base import Query, Record, Store
 
@@ -72,7 +72,7 @@ def deliveries() -> None:
 @deliveries.command("list")
 @_filter_options(*Status)
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="At most.")
-@together(state_options, json_option)
+@together(address_options, json_option)
 def list_deliveries(*, limit: int, as_json: bool, **given: Any) -> None:
     """List deliveries, newest first."""
     from mtrigger.cli import records
@@ -93,7 +93,7 @@ def list_deliveries(*, limit: int, as_json: bool, **given: Any) -> None:
 
 @deliveries.command()
 @click.argument("delivery_id", metavar="ID")
-@together(state_options, json_option)
+@together(address_options, json_option)
 def show(*, delivery_id: str, as_json: bool, **given: Any) -> None:
     """Show all there is to one delivery: the event, its document, and every attempt."""
     from mtrigger.cli import records
@@ -117,7 +117,7 @@ def show(*, delivery_id: str, as_json: bool, **given: Any) -> None:
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @_filter_options(Status.DEAD, Status.RETRYING)
 @click.option("--all", "everything", is_flag=True, help="All dead and all retrying ones.")
-@together(state_options, json_option)
+@together(address_options, json_option)
 def retry(*, ids: tuple[str, ...], everything: bool, as_json: bool, **given: Any) -> None:
     """Try dead or retrying deliveries again, now, with all their attempts before them.
 
@@ -143,7 +143,7 @@ def retry(*, ids: tuple[str, ...], everything: bool, as_json: bool, **given: Any
 @_filter_options(*OPEN, Status.DEAD)
 @click.option("--all", "everything", is_flag=True, help="All that are owed and all dead ones.")
 @click.option("--yes", is_flag=True, default=False, help="Do not ask.")
-@together(state_options, json_option)
+@together(address_options, json_option)
 def discard(*, ids: tuple[str, ...], everything: bool, yes: bool, as_json: bool, **given: Any) -> None:
     """Give up deliveries that are owed or dead: their actions will not run. Asks first.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mtrigger.cli.options import json_option, rule_options, state_db_option, together, uri_option
+from mtrigger.cli.options import json_option, rule_options, state_db_option, together
 from mtrigger.pushdown import PushedRule
 from mtrigger.rules import Rule
 
@@ -17,7 +17,17 @@ _NO_CONDITIONS = "with this many rules the server filters by collection and oper
 
 @click.command()
 @rule_options
-@together(uri_option, state_db_option)
+@together(
+    click.option(
+        "--uri",
+        metavar="URI",
+        default="",
+        envvar="MTRIGGER_URI",
+        show_envvar=True,
+        help="Look at the collections of this MongoDB, too.",
+    ),
+    state_db_option,
+)
 @json_option
 def explain(*, rules: Path, templates: Path | None, uri: str, state_db: str, as_json: bool) -> None:
     """Say what goes to the server and what stays here.

@@ -8,14 +8,15 @@ from typing import Any
 
 import click
 
-from mtrigger.cli.options import json_option, rule_options, uri_option
+from mtrigger.cli.addresses import watched_option
+from mtrigger.cli.options import json_option, rule_options
 from mtrigger.images import Preparation
 from mtrigger.rules import Rule
 
 
 @click.command()
 @rule_options
-@uri_option
+@watched_option
 @click.option("--dry-run", is_flag=True, default=False, help="Show the commands and run none.")
 @click.option("--yes", is_flag=True, default=False, help="Do not ask.")
 @json_option

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from mtrigger.cli.addresses import Addresses, addresses
-from mtrigger.cli.options import json_option, state_options, templates_option, together
+from mtrigger.cli.addresses import Addresses, address_options, addresses
+from mtrigger.cli.options import json_option, templates_option, together
 from mtrigger.deliveries import OPEN, Status
 from mtrigger.stores.base import Checkpoint, Tally
 
@@ -21,7 +21,7 @@ _rules_option = click.option(
     show_envvar=True,
     help="Folder of the rules: names those that owe something and are not there any more.",
 )
-_together = together(_rules_option, templates_option, state_options, json_option)
+_together = together(_rules_option, templates_option, address_options, json_option)
 
 
 @dataclass(frozen=True, slots=True)
