@@ -12,6 +12,7 @@ from typing import Any
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 
+from mtrigger import actions
 from mtrigger.rules import Rule
 
 _SYSTEM_DATABASES = frozenset({"admin", "config", "local"})
@@ -91,7 +92,7 @@ def _reads_document(rule: Rule) -> bool:
 
 
 def _mail(rule: Rule) -> Iterable[Finding]:
-    if any(action.kind == "email" for action in rule.actions):
+    if any("smtp" in actions.kind(action.kind).needs for action in rule.actions):
         yield Finding(
             rule.name,
             "sends e-mail, but no mail server is set. Set MTRIGGER_SMTP_URL, for example "
