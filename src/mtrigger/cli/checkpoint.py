@@ -43,7 +43,7 @@ def show(*, uri: str, state_uri: str, state_db: str, as_json: bool) -> None:
 @click.option("--token", metavar="HEX", help="To this resume token, such as one `checkpoint show` lists.")
 @together(address_options, json_option)
 def set_position(
-   *,  *, time_text: str | None, token: str | None, uri: str, state_uri: str, state_db: str, as_json: bool
+    *, time_text: str | None, token: str | None, uri: str, state_uri: str, state_db: str, as_json: bool
 ) -> None:
     """Set the position. Stop `mtrigger watch` first.
 
