@@ -2,7 +2,7 @@
 
 The cursor's commands are sent by hand instead of through the driver's `watch()`: a reply then comes as one
 batch together with its post-batch resume token, so that a position can never run ahead of an event, reading
-costs half, and resuming is decided in one place, the watcher. Nothing is hidden: every error is raised, and
+is quicker, and resuming is decided in one place, the watcher. Nothing is hidden: every error is raised, and
 the stream opens again at its position with the next `read`.
 
 Source: change streams specification of the MongoDB drivers (postBatchResumeToken, startAfter), and the

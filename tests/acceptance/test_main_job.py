@@ -119,7 +119,7 @@ async def _delivered(shop: Shop, count: int) -> bool:
 
 
 async def test_the_mail_server_may_be_down_for_a_while(shop: Shop) -> None:
-    """Deliveries wait and are tried again; the position moves on meanwhile; each attempt is in the history."""
+    """Deliveries wait and are tried again; each attempt is in the history."""
     shop.big_order_rule()
     shop.mail.stop()
     shop.watch()
@@ -185,7 +185,7 @@ async def test_a_webhook_a_function_and_a_log_line_run_beside_each_other(shop: S
     await shop.orders.insert_one({"order_id": "SO-7", "amount": 1})
     running.wait_for_line("order SO-7 came in")
     request = (await eventually(lambda: shop.web.requests))[0]
-    await eventually(lambda: (shop.folder / "noted").exists())
+    await eventually((shop.folder / "noted").exists)
 
     assert (shop.folder / "noted").read_text() == "insert SO-7"
     body = request.json()
