@@ -45,7 +45,16 @@ from mtrigger.conditions.syntax import (
     ValueOneOf,
     walk,
 )
-from mtrigger.conditions.values import MISSING, TypeClass, compares, matches, regex_key, type_class, type_name
+from mtrigger.conditions.values import (
+    MISSING,
+    TypeClass,
+    compares,
+    is_nan,
+    matches,
+    regex_key,
+    type_class,
+    type_name,
+)
 from mtrigger.events import ChangeEvent
 
 MOST_CHOICES = 20_000
@@ -196,7 +205,7 @@ def _has_remainder(divisor: int, remainder: int, value: Any, _: Scope) -> bool:
         return False
     number: Any = value.to_decimal() if isinstance(value, Decimal128) else value
     if isinstance(number, float | Decimal):
-        if not -(2.0**63) <= number < 2.0**63:  # NaN and infinities are not within either
+        if is_nan(number) or not -(2.0**63) <= number < 2.0**63:
             return False
         number = int(number)  # the whole part
     found = abs(number) % abs(divisor)

@@ -74,9 +74,7 @@ def expectation(terminals: set[str]) -> str:
         wanted.append("a value or a condition" if "NOT" in terminals else "a value")
     if terminals & _COMPARISON_SIGNS:
         wanted.append("a comparison such as `==`")
-    wanted.extend(
-        _SIGNS[name] for name in _SIGNS if name in terminals
-    )
+    wanted.extend(_SIGNS[name] for name in _SIGNS if name in terminals)
     if "$END" in terminals:
         wanted.append("the end")
     return wanted[0] if len(wanted) == 1 else ", ".join(wanted[:-1]) + " or " + wanted[-1] if wanted else ""

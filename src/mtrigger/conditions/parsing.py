@@ -88,7 +88,7 @@ def _parsed(text: str) -> Node:
         tree = parser.feed_eof()
     except UnexpectedInput as error:
         at_end = isinstance(error, UnexpectedToken) and error.token.type == "$END"
-        place = len(text.rstrip()) if at_end else error.pos_in_stream or 0
+        place = len(text.rstrip()) if at_end else getattr(error, "pos_in_stream", 0)
         raise Misuse(hint(text, place), place, expectation(parser.accepts())) from None
     builder = Builder(text)
     built: dict[int, Any] = {}

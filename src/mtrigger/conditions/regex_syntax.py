@@ -28,17 +28,18 @@ MOST_REPEATS = 1000  # RE2's own limit
 MOST_NESTING = 50
 
 
-def read(source: str) -> tuple[Expression, str]:
-    """The tree of `source`, and the options written at its start as `(?i)`.
+def read(source: str, options: str) -> tuple[Expression, str]:
+    """The tree of `source`, and all options: `options` and those written at its start as `(?i)`.
 
     Raises RegexMistake.
     """
     reader = _Reader(source)
-    options = reader.leading_options()
+    letters = "".join(sorted({*options, *reader.leading_options()}))
+    reader.folds = "i" in letters
     tree = reader.choice(0)
     if reader.place < len(source):
         raise RegexMistake("there is a `)` without its `(`")
-    return tree, options
+    return tree, letters
 
 
 class _Reader:
@@ -47,6 +48,7 @@ class _Reader:
     def __init__(self, source: str) -> None:
         self.source = source
         self.place = 0
+        self.folds = False
         self.names: set[str] = set()
 
     def refuse(self, what: str) -> NoReturn:
@@ -248,7 +250,7 @@ class _Reader:
             if name not in POSIX:
                 raise RegexMistake(f"`[{self.peek()}{name}` is not a class of characters")
             self.place = end + 2
-            classes.extend(POSIX[name])
+            classes.extend(POSIX["alpha" if self.folds and name in ("upper", "lower") else name])
             return None
         if character != "\\":
             return ord(character)

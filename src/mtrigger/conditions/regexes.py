@@ -30,6 +30,8 @@ from mtrigger.conditions.regex_tree import (
 
 MOST_BYTES = 30_000  # the server takes 32,764
 MOST_SIZE = 4_000  # characters when all repeats are written out; PCRE's compiled form is limited
+_SETTLED = ((0, 0x24F), (0x370, 0x58F), (0x1E00, 0x1EFF))
+"""Blocks (Latin, Greek, Cyrillic, Armenian) whose upper and lower case every Unicode version agrees about."""
 MOST_PATHS = 64  # ways to go wrong that the server may try at each place of a text
 
 
@@ -50,12 +52,11 @@ def pattern(source: str, options: str = "") -> Pattern:
             raise RegexMistake(f"there is no option {letter!r} here, only i, m and s")
     if "\0" in source or len(source.encode()) > MOST_BYTES:
         raise RegexMistake(f"a regular expression has at most {MOST_BYTES} bytes, and no zero among them")
-    tree, leading = read(source)
+    tree, letters = read(source, options)
     if _size(tree) > MOST_SIZE:
         raise RegexMistake(
             f"the regular expression is too large (more than {MOST_SIZE} characters written out)"
         )
-    letters = "".join(sorted(set(options + leading)))
     written = _Writer(letters).write(tree, _Follow(0, nothing=True))
     found = Pattern(source, "".join(sorted(set(options))), written, _is_safe(tree, letters))
     compiled(written)
@@ -117,6 +118,7 @@ class _Writer:
     def write(self, node: Expression, follow: _Follow) -> str:
         match node:
             case Character(code=code):
+                self.check_case(((code, code),))
                 return f"(?i:{_code(code)})" if self.folds else _code(code)
             case AnyCharacter():
                 return self.dot
@@ -145,6 +147,8 @@ class _Writer:
             if follow.least == 0:
                 raise RegexMistake("with option m at least one character has to follow `^`")
             return "(?m:^)"
+        if kind == "\\B" and follow.least == 0:  # RE2 would find it between the bytes of one character
+            raise RegexMistake("at least one character has to follow `\\B`")
         if kind == "$" and self.lines:
             return "(?m:$)"
         if kind in ("$", "\\Z"):  # PCRE: at the end, or before a newline that ends the text
@@ -155,7 +159,20 @@ class _Writer:
             return "(?:\\n?\\z)"
         return "\\A" if kind == "^" else kind
 
+    def check_case(self, ranges: Ranges) -> None:
+        """Raises RegexMistake for letters that engines of different age fold differently."""
+        if not self.folds or all(any(a <= low and high <= b for a, b in _SETTLED) for low, high in ranges):
+            return
+        for low, high in ranges:
+            for code in range(max(low, 128), high + 1):
+                settled = any(first <= code <= last for first, last in _SETTLED)
+                if not settled and chr(code).lower() != chr(code).upper():
+                    raise RegexMistake(
+                        f"with option i the letter {chr(code)!r} is not supported (write both cases)"
+                    )
+
     def set(self, node: Set) -> str:
+        self.check_case(node.written)
         sign = "^" if node.negated else ""
         if not self.folds:
             return f"[{sign}{_ranges(merged([*node.written, *node.classes]))}]"

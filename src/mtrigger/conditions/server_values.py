@@ -152,9 +152,12 @@ def _calculated(operator: str) -> Expression:
 
 def _numbers(operator: str) -> Expression:
     name = _OPERATORS[operator]
-    whole: Expression = {name: ["$$x", "$$y"]}
+    doubles = {name: [{"$toDouble": "$$x"}, {"$toDouble": "$$y"}]}
     if operator == "/":
-        whole = {name: [{"$toDouble": "$$x"}, {"$toDouble": "$$y"}]}
+        whole: Expression = doubles
+    else:  # beyond 64 bits servers differ in how they round; a sum of doubles is the same everywhere
+        too_long = {"$eq": [{"$type": "$$whole"}, "double"]}
+        whole = _let({"whole": {name: ["$$x", "$$y"]}}, {"$cond": [too_long, doubles, "$$whole"]})
     found: Expression = {
         "$switch": {
             "branches": [
@@ -162,7 +165,7 @@ def _numbers(operator: str) -> Expression:
                     "case": _has_type("decimal"),
                     "then": {name: [{"$toDecimal": "$$x"}, {"$toDecimal": "$$y"}]},
                 },
-                {"case": _has_type("double"), "then": {name: [{"$toDouble": "$$x"}, {"$toDouble": "$$y"}]}},
+                {"case": _has_type("double"), "then": doubles},
             ],
             "default": whole,
         }

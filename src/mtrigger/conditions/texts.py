@@ -5,7 +5,10 @@ from datetime import UTC, datetime
 
 from mtrigger.conditions.misuse import Misuse
 
-_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]{1,6}\}|.)", re.DOTALL)
+_ESCAPE = re.compile(
+    r"\\(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]{1,6}\}|.)",
+    re.DOTALL,
+)
 _ESCAPES = {"\\": "\\", '"': '"', "'": "'", "n": "\n", "r": "\r", "t": "\t"}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
 _DURATION = re.compile(r"(\d{1,12})(ms|s|m|h|d)", re.ASCII)
@@ -19,6 +22,8 @@ def unquoted(text: str, start: int) -> str:
     def meant(match: re.Match[str]) -> str:
         body = match[1]
         if body[0] == "u" and len(body) > 1:
+            if len(body) == 11:  # two halves, as JSON writes characters beyond 16 bits
+                return chr(0x10000 + ((int(body[1:5], 16) & 0x3FF) << 10 | int(body[7:], 16) & 0x3FF))
             code = int(body[1:].strip("{}"), 16)
             if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
                 raise Misuse(f"there is no character {body}", start + 1 + match.start())

@@ -238,9 +238,8 @@ def compares(operator: str, left: Any, right: Any) -> bool:
     left_class = type_class(None if left is MISSING else left)
     if left_class != type_class(None if right is MISSING else right):
         return False
-    return (
-        (left_class == TypeClass.NULL and operator in ("==", "<=", ">="))
-        or (left_class != TypeClass.NULL and _same_class(operator, left_class, left, right))
+    return (left_class == TypeClass.NULL and operator in ("==", "<=", ">=")) or (
+        left_class != TypeClass.NULL and _same_class(operator, left_class, left, right)
     )
 
 
