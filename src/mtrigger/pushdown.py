@@ -117,7 +117,7 @@ def _clauses(rule: Rule) -> list[dict[str, Any]]:
     pushed = rule.condition.pushdown("fullDocument").filter if rule.condition else {}
     if not pushed:
         whole, others = [], sorted(rule.operations)
-    clauses = []
+    clauses: list[dict[str, Any]] = []
     for namespace in _namespaces([rule]):
         if whole:
             clauses.append({"$and": [{"operationType": {"$in": whole}, **namespace}, pushed]})

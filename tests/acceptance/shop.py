@@ -12,6 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from support.command import Finished, MtriggerCommand, Running
 from support.http_sink import HttpSink
+from support.polling import eventually
 from support.smtp_sink import SmtpSink
 
 Document = dict[str, Any]
@@ -98,6 +99,11 @@ class Shop:
     def run(self, *arguments: str, **environment: str) -> Finished:
         """Run another command to its end."""
         return self.command.run(*arguments, env={**self.environment, **environment})
+
+    async def delivery(self, wanted: Document) -> Document:
+        """The first row of the outbox that is as `wanted`, waited for."""
+        rows = await eventually(lambda: self.deliveries.find(wanted).to_list())
+        return rows[0]
 
     def mailed(self) -> Counter[str]:
         """How many mails came for each order, by the order's id in the subject."""

@@ -66,7 +66,7 @@ async def test_the_mail_is_rendered_addressed_and_marked(shop: Shop) -> None:
     shop.watch()
     await shop.orders.insert_one({"order_id": "SO-1 <b>", "amount": 12000})
     (mail,) = await eventually(shop.messages)
-    row = await eventually(lambda: shop.deliveries.find_one({"status": "delivered"}))
+    row = await shop.delivery({"status": "delivered"})
 
     assert mail["To"] == "sales-manager@example.com"
     assert mail["From"] == "shop@example.com"
@@ -83,7 +83,7 @@ async def test_killed_while_orders_come_in_it_mails_every_big_one_once(shop: Sho
     shop.big_order_rule()
     running = shop.watch()
     await shop.orders.insert_one({"order_id": "before", "amount": 11000})
-    await eventually(lambda: shop.deliveries.find_one({"status": "delivered"}))
+    await shop.delivery({"status": "delivered"})
     running.kill()
 
     for number in range(20):
@@ -124,10 +124,10 @@ async def test_the_mail_server_may_be_down_for_a_while(shop: Shop) -> None:
     shop.mail.stop()
     shop.watch()
     await shop.orders.insert_one({"order_id": "patient", "amount": 11000})
-    await eventually(lambda: shop.deliveries.find_one({"status": "retrying", "attempts": {"$gte": 2}}))
+    await shop.delivery({"status": "retrying", "attempts": {"$gte": 2}})
     shop.mail.start()
     await eventually(lambda: shop.mailed() == {"patient": 1})
-    row = await eventually(lambda: shop.deliveries.find_one({"status": "delivered"}))
+    row = await shop.delivery({"status": "delivered"})
 
     assert row["attempts"] == len(row["log"])
     assert [line["outcome"] for line in row["log"]][-1] == "delivered"
@@ -140,7 +140,7 @@ async def test_what_the_mail_server_refuses_for_good_is_dead_and_kept(shop: Shop
     shop.mail.refuse("sales-manager@example.com")
     shop.watch()
     await shop.orders.insert_one({"order_id": "refused", "amount": 11000})
-    row = await eventually(lambda: shop.deliveries.find_one({"status": "dead"}))
+    row = await shop.delivery({"status": "dead"})
 
     assert row["attempts"] == 1
     assert "550" in row["error"]

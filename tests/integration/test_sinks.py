@@ -127,4 +127,4 @@ async def test_waiting_in_vain_tells_what_was_seen() -> None:
         return []
 
     with pytest.raises(NeverHappenedError, match=r"count was \[\]"):
-        await eventually(count, timeout=0.05)
+        await eventually(count, patience=0.05)

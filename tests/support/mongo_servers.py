@@ -46,7 +46,7 @@ class StandaloneServer:
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
-        eventually_sync(self._answers, timeout=60)
+        eventually_sync(self._answers, patience=60)
 
     def _answers(self) -> bool:
         assert self._process.poll() is None, f"mongod ended with {self._process.returncode}"
