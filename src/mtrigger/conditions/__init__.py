@@ -1,8 +1,9 @@
 """The `when:` language, whole.
 
-An expression (`amount > 10000 and status == "paid"`) or a MongoDB filter becomes a `Condition`, which can be evaluated
-for an event, translated to a filter, pushed down into a change stream, traced and described. The promise: it holds in Python exactly when
-MongoDB would say so, and what is pushed down is never narrower. docs/conditions.md describes the language.
+An expression (`amount > 10000 and status == "paid"`) or a MongoDB filter becomes a `Condition`, which can be
+evaluated for an event, translated to a filter, pushed down into a change stream, traced and described. The
+promise: it holds in Python exactly when MongoDB would say so, and what is pushed down is never narrower.
+docs/conditions.md describes the language.
 """
 
 from mtrigger.conditions.condition import Condition, Reading, parse, parse_mapping

@@ -1,10 +1,11 @@
 """Arithmetic on BSON values, as the server's aggregation operators do it.
 
-Numbers: with a Decimal128 on either side both become Decimal128 (a double keeps 15 significant digits, as `$toDecimal`
-does); else with a double both become doubles; else whole numbers, which become a double when 64 bits are not enough.
-`/` gives a double unless there is a Decimal128; `%` has the sign of the dividend. Dates: date ± milliseconds is a
-date, date - date is milliseconds. Everything else, and division by zero, has no value. `server_values` writes
-the same as an aggregation expression; the two are held against each other by a property test.
+Numbers: with a Decimal128 on either side both become Decimal128 (a double keeps 15 significant digits, as
+`$toDecimal` does); else with a double both become doubles; else whole numbers, which become a double when 64
+bits are not enough. `/` gives a double unless there is a Decimal128; `%` has the sign of the dividend. Dates:
+date ± milliseconds is a date, date - date is milliseconds. Everything else, and division by zero, has no
+value. `server_values` writes the same as an aggregation expression; the two are held against each other by a
+property test.
 """
 
 import math

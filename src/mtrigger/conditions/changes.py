@@ -15,8 +15,8 @@ def has_changed(event: ChangeEvent, names: Sequence[str]) -> bool:
     """Whether `event` changed what is at the path `names`, above it or below it.
 
     update: a path it set, removed or truncated lies on the way to it or below it. insert: the path exists.
-    replace: the value differs from the pre-image's, type included; without a pre-image it holds, because it cannot be
-    known and nothing may be lost. delete and everything else: false.
+    replace: the value differs from the pre-image's, type included; without a pre-image it holds, because it
+    cannot be known and nothing may be lost. delete and everything else: false.
     """
     path = tuple(names)
     if event.operation == "update":

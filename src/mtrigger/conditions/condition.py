@@ -7,13 +7,15 @@ from functools import cached_property
 from typing import Any, Literal
 
 from mtrigger.conditions.description import description
-from mtrigger.conditions.evaluation import paths_read, scope
+from mtrigger.conditions.evaluation import paths_read
 from mtrigger.conditions.filters import Pushed, exact_filter, pushed_filter
 from mtrigger.conditions.generation import Holds, generate
 from mtrigger.conditions.mapping import mapping_text, mapping_tree
 from mtrigger.conditions.parsing import parse_tree
-from mtrigger.conditions.syntax import Became, Changed, JsonPath, Node, Path, Value, children
+from mtrigger.conditions.scope import scope
+from mtrigger.conditions.syntax import Became, Changed, JsonPath, Node, Path, Value
 from mtrigger.conditions.tracing import Trace, traced
+from mtrigger.conditions.walking import children
 from mtrigger.events import ChangeEvent
 
 
@@ -49,7 +51,8 @@ class Condition:
 
     @cached_property
     def holds(self) -> Holds:
-        """`holds(event, now)`: whether the condition holds for the event. Never raises; compiled at first use.
+        """`holds(event, now)`: whether the condition holds for the event. Never raises; compiled at first
+        use.
 
         `now` is an aware datetime; it is what `now()` gives.
         """
@@ -58,8 +61,8 @@ class Condition:
     def filter(self, now: datetime) -> dict[str, Any]:
         """The same condition as a MongoDB filter over the documents themselves, for `find`.
 
-        Raises NotTranslatable if the condition asks about more than the document, or uses a JSONPath beyond names,
-        indexes and `[*]`.
+        Raises NotTranslatable if the condition asks about more than the document, or uses a JSONPath beyond
+        names, indexes and `[*]`.
         """
         return exact_filter(self._tree, now)
 
@@ -92,7 +95,8 @@ def parse(text: str) -> Condition:
 
 
 def parse_mapping(mapping: Mapping[str, Any]) -> Condition:
-    """Read a MongoDB filter; values may be BSON values or their Extended JSON. Raises ConditionError naming the key."""
+    """Read a MongoDB filter; values may be BSON values or their Extended JSON. Raises ConditionError naming
+    the key."""
     tree = mapping_tree(mapping)
     return Condition(mapping_text(mapping), tree)
 

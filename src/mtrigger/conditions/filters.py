@@ -1,15 +1,15 @@
 """Conditions as MongoDB filters.
 
-`exact_filter` means the same as the condition, over documents; what has no translation is refused. `pushed_filter` is for a change
-stream: it may let through more than the condition, never less. A part that stays in Python becomes "true" there,
-and "false" under a `not`, so that the whole can only become wider.
+`exact_filter` means the same as the condition, over documents; what has no translation is refused.
+`pushed_filter` is for a change stream: it may let through more than the condition, never less. A part that
+stays in Python becomes "true" there, and "false" under a `not`, so that the whole can only become wider.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mtrigger.conditions.evaluation import constant_value
+from mtrigger.conditions.choices import constant_value
 from mtrigger.conditions.regexes import Pattern
 from mtrigger.conditions.server_values import NotTranslatable, comparison, membership
 from mtrigger.conditions.syntax import (
@@ -37,8 +37,8 @@ from mtrigger.conditions.syntax import (
     Place,
     Step,
     ValueOneOf,
-    walk,
 )
+from mtrigger.conditions.walking import walk
 
 Filter = dict[str, Any]
 ALWAYS: Filter = {}
@@ -54,8 +54,8 @@ _EVENT_FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What of a condition goes to the server. `exact`: the filter means the same as the condition. `kept` is the source text of
-    the parts that stay in Python."""
+    """What of a condition goes to the server. `exact`: the filter means the same as the condition. `kept` is
+    the source text of the parts that stay in Python."""
 
     filter: Filter
     exact: bool
@@ -64,8 +64,9 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """Where documents lie in what the filter is asked about: under `prefixes` (root -> field path, "" for the top);
-    `root` is the document for `$expr`. `now` is None for a stream, which lives longer than any moment."""
+    """Where documents lie in what the filter is asked about: under `prefixes` (root -> field path, "" for the
+    top); `root` is the document for `$expr`. `now` is None for a stream, which lives longer than any
+    moment."""
 
     prefixes: dict[str, str]
     root: str

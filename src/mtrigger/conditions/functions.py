@@ -8,8 +8,8 @@ from bson.errors import InvalidId
 from bson.objectid import ObjectId
 
 from mtrigger.conditions import texts
-from mtrigger.conditions.misuse import Misuse
-from mtrigger.conditions.regex_tree import RegexMistake
+from mtrigger.conditions.misuse import MisuseError
+from mtrigger.conditions.regex_tree import RegexError
 from mtrigger.conditions.regexes import Pattern, literal, pattern
 from mtrigger.conditions.syntax import (
     Always,
@@ -28,8 +28,8 @@ from mtrigger.conditions.syntax import (
     Place,
     TextTest,
     Value,
-    walk,
 )
+from mtrigger.conditions.walking import walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Function:
 
 
 def call(name: str, text: str, arguments: list[Argument], end: int) -> Node | Value:
-    """The node for `name(arguments)`; `text` is all of it, `end` where it ends. Raises Misuse."""
+    """The node for `name(arguments)`; `text` is all of it, `end` where it ends. Raises MisuseError."""
     function = FUNCTIONS[name]
     if len(arguments) not in function.arguments:
         place = (
@@ -60,12 +60,12 @@ def call(name: str, text: str, arguments: list[Argument], end: int) -> Node | Va
         count = " or ".join(map(str, function.arguments))
         plural = "" if function.arguments == (1,) else "s"
         given = len(arguments) or "none"
-        raise Misuse(f"`{name}` takes {count} argument{plural}, not {given}", place, function.usage)
+        raise MisuseError(f"`{name}` takes {count} argument{plural}, not {given}", place, function.usage)
     return function.make(text, arguments)
 
 
 def _refuse(argument: Argument, wanted: str, expected: str = "") -> NoReturn:
-    raise Misuse(f"`{argument.text}` is not {wanted}", argument.start, expected)
+    raise MisuseError(f"`{argument.text}` is not {wanted}", argument.start, expected)
 
 
 def _place(argument: Argument) -> Place:
@@ -113,8 +113,8 @@ def _matches(text: str, arguments: list[Argument]) -> Node:
     options = _string(arguments[2]) if len(arguments) > 2 else ""
     try:
         return Matches(text, place, pattern(source, options), "matches", source)
-    except RegexMistake as mistake:
-        raise Misuse(str(mistake), arguments[1].start) from mistake
+    except RegexError as mistake:
+        raise MisuseError(str(mistake), arguments[1].start) from mistake
 
 
 def _finds(words: TextTest, before: str, after: str) -> Callable[[str, list[Argument]], Node]:
@@ -122,8 +122,8 @@ def _finds(words: TextTest, before: str, after: str) -> Callable[[str, list[Argu
         place, wanted = _place(arguments[0]), _string(arguments[1])
         try:
             found: Pattern = literal(wanted, before, after)
-        except RegexMistake as mistake:
-            raise Misuse(str(mistake), arguments[1].start) from mistake
+        except RegexError as mistake:
+            raise MisuseError(str(mistake), arguments[1].start) from mistake
         return Matches(text, place, found, words, wanted)
 
     return make
@@ -151,7 +151,7 @@ def _became(text: str, arguments: list[Argument]) -> Node:
     for node in walk(part):
         outside = isinstance(node, Path) and node.root != "document"
         if outside or isinstance(node, Changed | Became):
-            raise Misuse(
+            raise MisuseError(
                 f"`{node.text}` cannot stand in became(…), which asks about the document alone",
                 argument.start,
             )
@@ -171,7 +171,9 @@ def _oid(text: str, arguments: list[Argument]) -> Value:
     try:
         return Constant(text, ObjectId(given))
     except InvalidId as error:
-        raise Misuse(f'"{given}" is not an ObjectId', arguments[0].start, "24 hexadecimal digits") from error
+        raise MisuseError(
+            f'"{given}" is not an ObjectId', arguments[0].start, "24 hexadecimal digits"
+        ) from error
 
 
 def _now(text: str, _: list[Argument]) -> Value:

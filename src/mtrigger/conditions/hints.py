@@ -1,4 +1,5 @@
-"""Words for what the parser did not understand: what stands there, what to write instead, what could have stood there."""
+"""Words for what the parser did not understand: what stands there, what to write instead, what could have
+stood there."""
 
 import re
 
@@ -26,7 +27,7 @@ _INSTEAD: tuple[tuple[str, str], ...] = (
     (r"\.", "a path goes on after its dot, without a space"),
     (r"[\"']", "the string that begins here is not closed"),
     (r"\$", "this JSONPath cannot be read"),
-    (r"[“”‘’„]", "use straight quotation marks: \" or '"),
+    ("[\u201c\u201d\u2018\u2019\u201e]", "use straight quotation marks: \" or '"),
     (r"\?", "there is no `?` in this language"),
     (r";", "a condition is one expression, without `;`"),
 )

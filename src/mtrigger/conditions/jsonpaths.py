@@ -1,7 +1,8 @@
 """JSONPath in conditions, read by jsonpath-ng.
 
-A path of names, indexes and `[*]` becomes steps of our own, with MongoDB's meaning. Anything else (`$..x`, slices,
-unions, filters) stays a search that jsonpath-ng runs over the document; it has no translation to a filter.
+A path of names, indexes and `[*]` becomes steps of our own, with MongoDB's meaning. Anything else (`$..x`,
+slices, unions, filters) stays a search that jsonpath-ng runs over the document; it has no translation to a
+filter.
 """
 
 import functools
@@ -14,7 +15,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 
-class JsonPathMistake(Exception):
+class JsonPathError(Exception):
     """A JSONPath that cannot be used here; the message is a sentence."""
 
 
@@ -28,7 +29,7 @@ class Search:
         """The values it finds; none if the document is more than jsonpath-ng can stand."""
         try:
             return [found.value for found in _parsed(self.text).find(document)]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - foreign code, hostile documents; the stream must go on
             logger.warning("the JSONPath %s could not be searched: %s", self.text, type(error).__name__)
             return []
 
@@ -47,16 +48,16 @@ class EachElement:
 
 
 def read(text: str) -> list[str | type[EachElement]] | Search:
-    """The steps of a simple JSONPath, or a search. Raises JsonPathMistake."""
+    """The steps of a simple JSONPath, or a search. Raises JsonPathError."""
     for sign, name in (("`", "an operator in backquotes"), ("=~", "the operator =~")):
         if sign in text:
-            raise JsonPathMistake(f"{name} is not supported in a JSONPath")
+            raise JsonPathError(f"{name} is not supported in a JSONPath")
     if text.count("..") > 1:
-        raise JsonPathMistake("a JSONPath may search all levels (`..`) once")
+        raise JsonPathError("a JSONPath may search all levels (`..`) once")
     try:
         tree = _parsed(text)
     except Exception as error:  # jsonpath-ng raises several kinds, some of them bare Exception
-        raise JsonPathMistake(f"this JSONPath cannot be read ({error})") from error
+        raise JsonPathError(f"this JSONPath cannot be read ({error})") from error
     steps = None if ".*" in text else _steps(tree)
     return Search(text) if steps is None else steps
 

@@ -1,7 +1,7 @@
 """MongoDB filters written as mappings: `when: {amount: {$gt: 10000}}`.
 
-A mapping becomes the same tree as an expression, so it means the same in Python and on the server. Operators that
-cannot be evaluated exactly in Python are refused with a sentence.
+A mapping becomes the same tree as an expression, so it means the same in Python and on the server. Operators
+that cannot be evaluated exactly in Python are refused with a sentence.
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from typing import Any
 from bson.regex import Regex
 
 from mtrigger.conditions.mapping_operators import OPERATORS, equal, read_pattern, regex
-from mtrigger.conditions.mapping_values import WRAPPERS, MappingMistake, is_wrapped, normalised, text_of
-from mtrigger.conditions.misuse import Misuse
+from mtrigger.conditions.mapping_values import WRAPPERS, MappingError, is_wrapped, normalised, text_of
+from mtrigger.conditions.misuse import MisuseError
 from mtrigger.conditions.parsing import MOST_CHARACTERS, MOST_NESTING, check_size
 from mtrigger.conditions.syntax import And, AnyElement, Node, Not, Or, Path, Root
 from mtrigger.errors import ConditionError
@@ -34,7 +34,7 @@ def mapping_text(mapping: Mapping[str, Any]) -> str:
     """The filter as compact Extended JSON. Raises ConditionError."""
     try:
         return text_of(mapping)
-    except MappingMistake as mistake:
+    except MappingError as mistake:
         raise ConditionError(str(mistake)) from mistake
 
 
@@ -48,20 +48,20 @@ def mapping_tree(mapping: Mapping[str, Any]) -> Node:
     try:
         tree = _filter(mapping, "document", 0)
         check_size(tree)
-    except MappingMistake as mistake:
+    except MappingError as mistake:
         raise ConditionError(str(mistake)) from mistake
-    except Misuse as misuse:
+    except MisuseError as misuse:
         raise ConditionError(misuse.message) from misuse
     return tree
 
 
 def _filter(mapping: Any, root: Root, depth: int) -> Node:
     if not isinstance(mapping, Mapping):
-        raise MappingMistake(
+        raise MappingError(
             f"a filter is a mapping such as {{amount: {{$gt: 10000}}}}, not {text_of(mapping)[:60]}"
         )
     if depth > MOST_NESTING:
-        raise MappingMistake(f"a condition is nested at most {MOST_NESTING} deep")
+        raise MappingError(f"a condition is nested at most {MOST_NESTING} deep")
     parts = [_entry(key, value, root, depth) for key, value in mapping.items()]
     return parts[0] if len(parts) == 1 else And(text_of(mapping), tuple(parts))
 
@@ -71,7 +71,7 @@ def _entry(key: Any, value: Any, root: Root, depth: int) -> Node:
     if key in _LOGICAL:
         return _logical(key, value, root, depth, text)
     if not isinstance(key, str):
-        raise MappingMistake(f"the key {key!r} is no string")
+        raise MappingError(f"the key {key!r} is no string")
     if key.startswith("$"):
         raise _unknown(key, "", _LOGICAL)
     steps = tuple(key.split("."))
@@ -81,7 +81,7 @@ def _entry(key: Any, value: Any, root: Root, depth: int) -> Node:
         or not all(steps)
         or any(step.startswith("$") for step in steps)
     ):
-        raise MappingMistake(f"`{key}` is not a path")
+        raise MappingError(f"`{key}` is not a path")
     place = Path(key, root, steps)
     if is_operators(value):
         return _operators(place, value, depth, key)
@@ -92,7 +92,7 @@ def _entry(key: Any, value: Any, root: Root, depth: int) -> Node:
 
 def _logical(key: str, value: Any, root: Root, depth: int, text: str) -> Node:
     if not isinstance(value, list | tuple) or not value:
-        raise MappingMistake(f"`{key}` needs a list of filters")
+        raise MappingError(f"`{key}` needs a list of filters")
     parts = tuple(_filter(part, root, depth + 1) for part in value)
     if key == "$and":
         return And(text, parts)
@@ -108,9 +108,9 @@ def is_operators(value: Any) -> bool:
 
 def _operators(place: Path, mapping: Mapping[str, Any], depth: int, key: str) -> Node:
     if depth > MOST_NESTING:
-        raise MappingMistake(f"a condition is nested at most {MOST_NESTING} deep")
+        raise MappingError(f"a condition is nested at most {MOST_NESTING} deep")
     if "$options" in mapping and "$regex" not in mapping:
-        raise MappingMistake(f"`{key}`: `$options` goes with `$regex`")
+        raise MappingError(f"`{key}`: `$options` goes with `$regex`")
     names = [name for name in mapping if name != "$options"]
     parts = tuple(_operator(place, name, mapping, depth, key) for name in names)
     whole = text_of(mapping if place.root == "element" and not place.steps else {place.text: mapping})
@@ -137,7 +137,7 @@ def _operator(place: Path, name: str, mapping: Mapping[str, Any], depth: int, ke
         case _ if name in OPERATORS:
             return OPERATORS[name](text, place, operand, where)
         case _ if not name.startswith("$"):
-            raise MappingMistake(f"`{key}`: operators and fields are mixed: `{name}` is no operator")
+            raise MappingError(f"`{key}`: operators and fields are mixed: `{name}` is no operator")
         case _:
             raise _unknown(name, key, _ALL_OPERATORS)
 
@@ -148,15 +148,15 @@ def _negated(place: Path, operand: Any, depth: int, where: str) -> Node:
     value = normalised(operand, where)
     if isinstance(value, Regex):
         return regex(text_of({"$regex": value.pattern}), place, read_pattern(value, "", where))
-    raise MappingMistake(f"`{where}` needs operators such as {{$gt: 5}}, or a regular expression")
+    raise MappingError(f"`{where}` needs operators such as {{$gt: 5}}, or a regular expression")
 
 
 def _all(text: str, place: Path, operand: Any, depth: int, where: str) -> Node:
     if not isinstance(operand, list | tuple):
-        raise MappingMistake(f"`{where}` needs a list")
+        raise MappingError(f"`{where}` needs a list")
     nested = [is_operators(item) for item in operand]
     if any(nested) and not (all(nested) and all(set(item) == {"$elemMatch"} for item in operand)):
-        raise MappingMistake(f"`{where}` needs a list of values, or of `$elemMatch` alone")
+        raise MappingError(f"`{where}` needs a list of values, or of `$elemMatch` alone")
     parts: list[Node] = []
     for item in operand:
         part_text = text_of({place.text: item})
@@ -172,7 +172,7 @@ def _all(text: str, place: Path, operand: Any, depth: int, where: str) -> Node:
 
 def _any_element(text: str, place: Path, operand: Any, depth: int, where: str) -> Node:
     if not isinstance(operand, Mapping) or is_wrapped(operand):
-        raise MappingMistake(f"`{where}` needs a filter or operators")
+        raise MappingError(f"`{where}` needs a filter or operators")
     about_value = is_operators(operand) and next(iter(operand)) not in _LOGICAL
     if about_value:
         part = _operators(Path("", "element", ()), operand, depth + 1, where)
@@ -190,17 +190,17 @@ def _server_form(value: Any, where: str) -> Any:
     return normalised(value, where)
 
 
-def _unknown(name: str, key: str, known: tuple[str, ...]) -> MappingMistake:
+def _unknown(name: str, key: str, known: tuple[str, ...]) -> MappingError:
     prefix = f"`{key}`: " if key else ""
     if name in _REFUSED:
-        return MappingMistake(f"{prefix}`{name}` is not supported: {_REFUSED[name]}")
+        return MappingError(f"{prefix}`{name}` is not supported: {_REFUSED[name]}")
     if name.startswith(_REFUSED_PREFIXES):
-        return MappingMistake(f"{prefix}`{name}` is not supported: only the server can evaluate it")
+        return MappingError(f"{prefix}`{name}` is not supported: only the server can evaluate it")
     if name in _ALL_OPERATORS or name in WRAPPERS:
-        return MappingMistake(f"{prefix}`{name}` belongs below a field, such as amount: {{{name}: …}}")
+        return MappingError(f"{prefix}`{name}` belongs below a field, such as amount: {{{name}: …}}")
     if name in _LOGICAL:
-        return MappingMistake(f"{prefix}`{name}` cannot stand below a field")
+        return MappingError(f"{prefix}`{name}` cannot stand below a field")
     close = get_close_matches(name, known, 1)
-    return MappingMistake(
+    return MappingError(
         f"{prefix}there is no operator `{name}`" + (f"; did you mean `{close[0]}`?" if close else "")
     )

@@ -5,8 +5,8 @@ from typing import Any
 
 from bson.regex import Regex
 
-from mtrigger.conditions.mapping_values import MappingMistake, normalised
-from mtrigger.conditions.regex_tree import RegexMistake
+from mtrigger.conditions.mapping_values import MappingError, normalised
+from mtrigger.conditions.regex_tree import RegexError
 from mtrigger.conditions.regexes import Pattern, pattern
 from mtrigger.conditions.syntax import (
     Compare,
@@ -50,19 +50,19 @@ _TYPE_NUMBERS = {
 
 
 def read_pattern(operand: Any, options: Any, where: str) -> Pattern:
-    """The pattern of `$regex` and `$options`, or of a regular expression as a value. Raises MappingMistake."""
+    """The pattern of `$regex` and `$options`, or of a regular expression as a value. Raises MappingError."""
     if not isinstance(options, str):
-        raise MappingMistake(f"`{where}`: `$options` is a string such as i")
+        raise MappingError(f"`{where}`: `$options` is a string such as i")
     source = operand
     if isinstance(operand, Regex):
         source, letters = regex_key(operand)
         options = options or letters
     if not isinstance(source, str):
-        raise MappingMistake(f"`{where}`: `$regex` is a string")
+        raise MappingError(f"`{where}`: `$regex` is a string")
     try:
         return pattern(source, options)
-    except RegexMistake as mistake:
-        raise MappingMistake(f"`{where}`: {mistake}") from mistake
+    except RegexError as mistake:
+        raise MappingError(f"`{where}`: {mistake}") from mistake
 
 
 def equal(text: str, place: Path, operand: Any, where: str) -> Node:
@@ -77,7 +77,7 @@ def _unequal(text: str, place: Path, operand: Any, where: str) -> Node:
 def _ordered(text: str, operand: Any, where: str) -> Constant:
     value = normalised(operand, where)
     if isinstance(value, Regex):
-        raise MappingMistake(f"`{where}` cannot be compared with a regular expression; use `$regex`")
+        raise MappingError(f"`{where}` cannot be compared with a regular expression; use `$regex`")
     return Constant(text, value)
 
 
@@ -87,7 +87,7 @@ def _order(operator: ComparisonOperator) -> Read:
 
 def _one_of(text: str, place: Path, operand: Any, where: str) -> Node:
     if not isinstance(operand, list | tuple):
-        raise MappingMistake(f"`{where}` needs a list")
+        raise MappingError(f"`{where}` needs a list")
     values = [normalised(item, where) for item in operand]
     patterns = tuple(read_pattern(value, "", where) for value in values if isinstance(value, Regex))
     return OneOf(text, place, tuple(value for value in values if not isinstance(value, Regex)), patterns)
@@ -99,7 +99,7 @@ def _none_of(text: str, place: Path, operand: Any, where: str) -> Node:
 
 def _exists(text: str, place: Path, operand: Any, where: str) -> Node:
     if not isinstance(operand, bool) and operand not in (0, 1):
-        raise MappingMistake(f"`{where}` is true or false")
+        raise MappingError(f"`{where}` is true or false")
     return Exists(text, place) if operand else Not(text, Exists(text, place))
 
 
@@ -109,35 +109,35 @@ def _type(text: str, place: Path, operand: Any, where: str) -> Node:
     for name in wanted:
         known = _TYPE_NUMBERS.get(name) if isinstance(name, int) else name
         if known not in (*_TYPE_NUMBERS.values(), "number"):
-            raise MappingMistake(
+            raise MappingError(
                 f"`{where}`: {name!r} is not a type; there are number, {', '.join(_TYPE_NUMBERS.values())}"
             )
         names.append(str(known))
     if not names:
-        raise MappingMistake(f"`{where}` needs a type")
+        raise MappingError(f"`{where}` needs a type")
     return HasType(text, place, tuple(names))
 
 
 def _size(text: str, place: Path, operand: Any, where: str) -> Node:
     size = _whole(operand, where)
     if size < 0:
-        raise MappingMistake(f"`{where}` is a number from 0 on")
+        raise MappingError(f"`{where}` is a number from 0 on")
     return HasSize(text, place, size)
 
 
 def _remainder(text: str, place: Path, operand: Any, where: str) -> Node:
     if not isinstance(operand, list | tuple) or len(operand) != 2:
-        raise MappingMistake(f"`{where}` is a list of divisor and remainder")
+        raise MappingError(f"`{where}` is a list of divisor and remainder")
     divisor, remainder = (_whole(number, where) for number in operand)
     if divisor == 0:
-        raise MappingMistake(f"`{where}`: nothing can be divided by 0")
+        raise MappingError(f"`{where}`: nothing can be divided by 0")
     return HasRemainder(text, place, divisor, remainder)
 
 
 def _whole(operand: Any, where: str) -> int:
     value = normalised(operand, where)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-        raise MappingMistake(f"`{where}` needs a whole number")
+        raise MappingError(f"`{where}` needs a whole number")
     return int(value)
 
 

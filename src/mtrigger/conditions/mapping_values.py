@@ -34,7 +34,7 @@ MOST_DEPTH = 50
 _OPTIONS = json_util.JSONOptions(tz_aware=True, tzinfo=UTC)
 
 
-class MappingMistake(Exception):
+class MappingError(Exception):
     """Something wrong in a MongoDB filter; the message is a sentence that names the key."""
 
 
@@ -44,9 +44,9 @@ def is_wrapped(value: Any) -> bool:
 
 
 def normalised(value: Any, where: str, depth: int = 0) -> Any:
-    """The BSON value that is meant. `where` is the key it belongs to. Raises MappingMistake."""
+    """The BSON value that is meant. `where` is the key it belongs to. Raises MappingError."""
     if depth > MOST_DEPTH:
-        raise MappingMistake(f"`{where}`: values are nested at most {MOST_DEPTH} deep")
+        raise MappingError(f"`{where}`: values are nested at most {MOST_DEPTH} deep")
     if is_wrapped(value):
         return _unwrapped(value, where)
     if isinstance(value, list | tuple):
@@ -57,22 +57,22 @@ def normalised(value: Any, where: str, depth: int = 0) -> Any:
         case TypeClass.OBJECT:
             return {_name(key, where): normalised(item, where, depth + 1) for key, item in value.items()}
         case TypeClass.NUMBER if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise MappingMistake(f"`{where}`: a whole number has at most 64 bits")
+            raise MappingError(f"`{where}`: a whole number has at most 64 bits")
         case TypeClass.DATE if isinstance(value, datetime) and value.tzinfo is None:
             return value.replace(tzinfo=UTC)
         case TypeClass.FOREIGN | TypeClass.MISSING:
-            raise MappingMistake(f"`{where}`: a {type(value).__name__} is no BSON value")
+            raise MappingError(f"`{where}`: a {type(value).__name__} is no BSON value")
         case _:
             return value
 
 
 def _name(key: Any, where: str) -> str:
     if not isinstance(key, str):
-        raise MappingMistake(f"`{where}`: the key {key!r} is no string")
+        raise MappingError(f"`{where}`: the key {key!r} is no string")
     if key.startswith("$"):
-        raise MappingMistake(f"`{where}`: the operator `{key}` cannot stand inside a value")
+        raise MappingError(f"`{where}`: the operator `{key}` cannot stand inside a value")
     if "\0" in key:
-        raise MappingMistake(f"`{where}`: a key cannot hold a zero character")
+        raise MappingError(f"`{where}`: a key cannot hold a zero character")
     return key
 
 
@@ -84,16 +84,16 @@ def _unwrapped(value: Mapping[str, Any], where: str) -> Any:
         # dates are written by the milliseconds only in BSON; a round trip shows what cannot be written at all
         return found
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, BSONError) as error:
-        raise MappingMistake(
+        raise MappingError(
             f"`{where}`: {next(iter(value))} cannot be read as Extended JSON ({error})"
         ) from error
 
 
 def text_of(mapping: Any) -> str:
-    """Compact Extended JSON. Raises MappingMistake."""
+    """Compact Extended JSON. Raises MappingError."""
     try:
         return json_util.dumps(
             mapping, json_options=json_util.RELAXED_JSON_OPTIONS, separators=(",", ":"), ensure_ascii=False
         )
     except (TypeError, ValueError, OverflowError, RecursionError, BSONError) as error:
-        raise MappingMistake(f"the filter cannot be written as Extended JSON ({error})") from error
+        raise MappingError(f"the filter cannot be written as Extended JSON ({error})") from error

@@ -1,7 +1,7 @@
 """A mistake at a place of a condition's text, before it is turned into a line and a column."""
 
 
-class Misuse(Exception):
+class MisuseError(Exception):
     """`place` counts characters from the start of the text; `expected` is a short phrase or empty."""
 
     def __init__(self, message: str, place: int, expected: str = "") -> None:

@@ -1,7 +1,7 @@
 """Text to syntax tree, with mistakes told in words: line, column and what was expected.
 
-The parser is LALR (no recursion, whatever the input), built once from grammar.lark. Length, nesting and number of nodes are
-bounded, so that everything that walks a tree may recurse.
+The parser is LALR (no recursion, whatever the input), built once from grammar.lark. Length, nesting and
+number of nodes are bounded, so that everything that walks a tree may recurse.
 """
 
 import functools
@@ -11,8 +11,9 @@ from typing import Any
 
 from mtrigger.conditions.building import Builder
 from mtrigger.conditions.hints import expectation, hint
-from mtrigger.conditions.misuse import Misuse
-from mtrigger.conditions.syntax import Node, Value, children
+from mtrigger.conditions.misuse import MisuseError
+from mtrigger.conditions.syntax import Node, Value
+from mtrigger.conditions.walking import children
 from mtrigger.errors import ConditionError
 
 MOST_CHARACTERS = 10_000
@@ -27,12 +28,12 @@ def parse_tree(text: str) -> Node:
         _check_text(text)
         node = _parsed(text)
         check_size(node)
-    except Misuse as misuse:
+    except MisuseError as misuse:
         raise _located(text, misuse) from misuse.__cause__
     return node
 
 
-def _located(text: str, misuse: Misuse) -> ConditionError:
+def _located(text: str, misuse: MisuseError) -> ConditionError:
     line = text.count("\n", 0, misuse.place) + 1
     column = misuse.place - (text.rfind("\n", 0, misuse.place) + 1) + 1
     return ConditionError(misuse.message, line, column, misuse.expected)
@@ -40,12 +41,14 @@ def _located(text: str, misuse: Misuse) -> ConditionError:
 
 def _check_text(text: str) -> None:
     if len(text) > MOST_CHARACTERS:
-        raise Misuse(f"a condition has at most {MOST_CHARACTERS:,} characters, this has {len(text):,}", 0)
+        raise MisuseError(
+            f"a condition has at most {MOST_CHARACTERS:,} characters, this has {len(text):,}", 0
+        )
     if not text.strip():
-        raise Misuse("the condition is empty", 0, "a condition such as amount > 10000")
+        raise MisuseError("the condition is empty", 0, "a condition such as amount > 10000")
     surrogate = re.search(r"[\ud800-\udfff]", text)
     if surrogate:
-        raise Misuse("there is half a character here", surrogate.start())
+        raise MisuseError("there is half a character here", surrogate.start())
     depth = 0
     for match in _BRACKETS.finditer(text):
         if match[0] in "([":
@@ -53,20 +56,20 @@ def _check_text(text: str) -> None:
         elif match[0] in ")]":
             depth -= 1
         if depth > MOST_NESTING:
-            raise Misuse(f"a condition is nested at most {MOST_NESTING} deep", match.start())
+            raise MisuseError(f"a condition is nested at most {MOST_NESTING} deep", match.start())
 
 
 def check_size(tree: Node) -> None:
-    """Raises Misuse if the tree is too deep or has too many nodes."""
+    """Raises MisuseError if the tree is too deep or has too many nodes."""
     waiting: list[tuple[Node | Value, int]] = [(tree, 1)]
     count = 0
     while waiting:
         node, depth = waiting.pop()
         count += 1
         if count > MOST_NODES:
-            raise Misuse(f"a condition has at most {MOST_NODES:,} parts", 0)
+            raise MisuseError(f"a condition has at most {MOST_NODES:,} parts", 0)
         if depth > MOST_NESTING:
-            raise Misuse(f"a condition is nested at most {MOST_NESTING} deep", 0)
+            raise MisuseError(f"a condition is nested at most {MOST_NESTING} deep", 0)
         waiting.extend((child, depth + 1) for child in children(node))
 
 
@@ -89,7 +92,7 @@ def _parsed(text: str) -> Node:
     except UnexpectedInput as error:
         at_end = isinstance(error, UnexpectedToken) and error.token.type == "$END"
         place = len(text.rstrip()) if at_end else getattr(error, "pos_in_stream", 0)
-        raise Misuse(hint(text, place), place, expectation(parser.accepts())) from None
+        raise MisuseError(hint(text, place), place, expectation(parser.accepts())) from None
     builder = Builder(text)
     built: dict[int, Any] = {}
     for subtree in tree.iter_subtrees():  # children come before their parents

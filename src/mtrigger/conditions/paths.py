@@ -18,8 +18,8 @@ from mtrigger.conditions.values import MISSING, as_document
 
 
 def values_at(root: Any, steps: tuple[Step, ...]) -> Iterator[Any]:
-    """Every value that `steps` lead to from `root` (a document), MISSING among them; an array at the end stands
-    for its elements too. Without steps it is the root itself."""
+    """Every value that `steps` lead to from `root` (a document), MISSING among them; an array at the end
+    stands for its elements too. Without steps it is the root itself."""
     return _values(root, steps, spread=True)
 
 
@@ -32,16 +32,16 @@ def _values(root: Any, steps: tuple[Step, ...], *, spread: bool) -> Iterator[Any
     cut = next((place for place, step in enumerate(steps) if isinstance(step, Each)), None)
     if cut is None:
         names = tuple(step for step in steps if isinstance(step, str))
-        yield from _from_document(root, names, spread) if names else iter((root,))
+        yield from _from_document(root, names, spread=spread) if names else iter((root,))
         return
     rest = steps[cut + 1 :]
     for found in _values(root, steps[:cut], spread=False):
         if isinstance(found, list | tuple):
             for element in found:
-                yield from _from_element(element, rest, spread)
+                yield from _from_element(element, rest, spread=spread)
 
 
-def _from_element(element: Any, rest: tuple[Step, ...], spread: bool) -> Iterator[Any]:
+def _from_element(element: Any, rest: tuple[Step, ...], *, spread: bool) -> Iterator[Any]:
     if not rest:
         yield element
     elif is_document(element) or isinstance(element, list | tuple):
@@ -68,24 +68,24 @@ def index_of(name: str) -> int | None:
     return None
 
 
-def _from_document(document: Any, names: Sequence[str], spread: bool) -> Iterator[Any]:
+def _from_document(document: Any, names: Sequence[str], *, spread: bool) -> Iterator[Any]:
     value = _look_up(document, names[0])
     if len(names) == 1:
         if spread and isinstance(value, list | tuple):
             yield from value
         yield value
     elif is_document(value):
-        yield from _from_document(value, names[1:], spread)
+        yield from _from_document(value, names[1:], spread=spread)
     elif isinstance(value, list | tuple):
-        yield from _from_array(value, names[1:], spread)
+        yield from _from_array(value, names[1:], spread=spread)
     else:
         yield MISSING
 
 
-def _from_array(array: Sequence[Any], names: Sequence[str], spread: bool) -> Iterator[Any]:
+def _from_array(array: Sequence[Any], names: Sequence[str], *, spread: bool) -> Iterator[Any]:
     for element in array:
         if is_document(element):
-            yield from _from_document(element, names, spread)
+            yield from _from_document(element, names, spread=spread)
     index = index_of(names[0])
     if index is None or index >= len(array):
         return
@@ -93,6 +93,6 @@ def _from_array(array: Sequence[Any], names: Sequence[str], spread: bool) -> Ite
     if len(names) == 1:
         yield picked
     elif is_document(picked):
-        yield from _from_document(picked, names[1:], spread)
+        yield from _from_document(picked, names[1:], spread=spread)
     elif isinstance(picked, list | tuple):
-        yield from _from_array(picked, names[1:], spread)
+        yield from _from_array(picked, names[1:], spread=spread)

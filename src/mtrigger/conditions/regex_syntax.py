@@ -1,8 +1,8 @@
 r"""Reading regular expressions: the part of PCRE's syntax that RE2 can run and both read alike.
 
-A regular expression is read into a small tree here and written out again for RE2 by `regexes`. What is not known to
-mean the same to both engines is refused with a sentence; nothing is passed through unread. PCRE is used by
-the server without Unicode properties, so \w, \d, \s and \b are about ASCII (pcrepattern(3)).
+A regular expression is read into a small tree here and written out again for RE2 by `regexes`. What is not
+known to mean the same to both engines is refused with a sentence; nothing is passed through unread. PCRE is
+used by the server without Unicode properties, so \w, \d, \s and \b are about ASCII (pcrepattern(3)).
 """
 
 from typing import NoReturn
@@ -17,7 +17,7 @@ from mtrigger.conditions.regex_tree import (
     Character,
     Choice,
     Expression,
-    RegexMistake,
+    RegexError,
     Repeat,
     Sequence,
     Set,
@@ -31,14 +31,14 @@ MOST_NESTING = 50
 def read(source: str, options: str) -> tuple[Expression, str]:
     """The tree of `source`, and all options: `options` and those written at its start as `(?i)`.
 
-    Raises RegexMistake.
+    Raises RegexError.
     """
     reader = _Reader(source)
     letters = "".join(sorted({*options, *reader.leading_options()}))
     reader.folds = "i" in letters
     tree = reader.choice(0)
     if reader.place < len(source):
-        raise RegexMistake("there is a `)` without its `(`")
+        raise RegexError("there is a `)` without its `(`")
     return tree, letters
 
 
@@ -52,7 +52,7 @@ class _Reader:
         self.names: set[str] = set()
 
     def refuse(self, what: str) -> NoReturn:
-        raise RegexMistake(f"regular expressions here run in linear time: {what} is not supported")
+        raise RegexError(f"regular expressions here run in linear time: {what} is not supported")
 
     def peek(self, length: int = 1) -> str:
         return self.source[self.place : self.place + length]
@@ -60,7 +60,7 @@ class _Reader:
     def take(self) -> str:
         character = self.peek()
         if not character:
-            raise RegexMistake("the regular expression ends too early")
+            raise RegexError("the regular expression ends too early")
         self.place += 1
         return character
 
@@ -76,13 +76,13 @@ class _Reader:
         if not letters or set(letters) - set("imsx"):
             return ""
         if "x" in letters:
-            raise RegexMistake("option x (spaces and comments inside) is not supported")
+            raise RegexError("option x (spaces and comments inside) is not supported")
         self.place = end + 1
         return letters
 
     def choice(self, depth: int) -> Expression:
         if depth > MOST_NESTING:
-            raise RegexMistake(f"groups are nested more than {MOST_NESTING} deep")
+            raise RegexError(f"groups are nested more than {MOST_NESTING} deep")
         branches = [self.sequence(depth)]
         while self.skip("|"):
             branches.append(self.sequence(depth))
@@ -106,12 +106,12 @@ class _Reader:
         elif self.peek() == "+":
             self.refuse("a possessive quantifier such as `a++`")
         if self.peek() and self.peek() in "*+?":
-            raise RegexMistake("there are two quantifiers in a row")
+            raise RegexError("there are two quantifiers in a row")
         least, most = bounds
         if max(least, most or 0) > MOST_REPEATS:
-            raise RegexMistake(f"a quantifier goes up to {MOST_REPEATS}")
+            raise RegexError(f"a quantifier goes up to {MOST_REPEATS}")
         if most is not None and least > most:
-            raise RegexMistake(f"the quantifier {{{least},{most}}} is upside down")
+            raise RegexError(f"the quantifier {{{least},{most}}} is upside down")
         return Repeat(part, least, most)
 
     def quantifier(self) -> tuple[int, int | None] | None:
@@ -146,11 +146,11 @@ class _Reader:
             case "^" | "$":
                 return Assertion(character)
             case "*" | "+" | "?":
-                raise RegexMistake(f"there is nothing for `{character}` to repeat")
+                raise RegexError(f"there is nothing for `{character}` to repeat")
             case _:
                 self.place -= 1
                 if self.counted() is not None:
-                    raise RegexMistake("there is nothing for the quantifier to repeat")
+                    raise RegexError("there is nothing for the quantifier to repeat")
                 self.place += 1
                 return Character(ord(character))
 
@@ -161,7 +161,7 @@ class _Reader:
             self.group_name()
         inner = self.choice(depth + 1)
         if not self.skip(")"):
-            raise RegexMistake("there is a `(` without its `)`")
+            raise RegexError("there is a `(` without its `)`")
         return Sequence((inner,))
 
     def group_name(self) -> None:
@@ -172,7 +172,7 @@ class _Reader:
         end = self.source.find(">", self.place)
         name = self.source[self.place : end] if end > 0 else ""
         if not (name.isascii() and name.isidentifier() and len(name) <= 32) or name in self.names:
-            raise RegexMistake("a group's name has up to 32 letters, digits or `_`, and is used once")
+            raise RegexError("a group's name has up to 32 letters, digits or `_`, and is used once")
         self.names.add(name)
         self.place = end + 1
 
@@ -184,9 +184,9 @@ class _Reader:
             case "b" | "B" | "A" | "z" | "Z":
                 return Assertion(f"\\{letter}")  # type: ignore[arg-type] # one of AssertionKind, by the pattern
             case "p" | "P":
-                self.refuse("a Unicode property (write the range, such as `[가-힣]`)")
+                return self.refuse("a Unicode property (write the range, such as `[가-힣]`)")
             case "g" | "k" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9":
-                self.refuse("a back-reference")
+                return self.refuse("a back-reference")
             case _:
                 return Character(self.escaped_code(letter))
 
@@ -197,7 +197,7 @@ class _Reader:
         if letter == "x":
             return self.hexadecimal()
         if letter.isascii() and letter.isalnum():
-            raise RegexMistake(f"`\\{letter}` is not supported")
+            raise RegexError(f"`\\{letter}` is not supported")
         return ord(letter)
 
     def hexadecimal(self) -> int:
@@ -208,16 +208,16 @@ class _Reader:
             digits = self.source[self.place + 1 : end] if end > 0 else ""
             length = len(digits) + 2
         if not 2 <= len(digits) <= 6 or set(digits) - set("0123456789abcdefABCDEF"):
-            raise RegexMistake("`\\x` needs two hexadecimal digits, or several in braces: `\\x{1F600}`")
+            raise RegexError("`\\x` needs two hexadecimal digits, or several in braces: `\\x{1F600}`")
         self.place += length
         code = int(digits, 16)
         if code > LAST_CHARACTER or 0xD800 <= code <= 0xDFFF:
-            raise RegexMistake(f"there is no character {digits}")
+            raise RegexError(f"there is no character {digits}")
         return code
 
     def set(self) -> Expression:
         if self.peek() in (":", ".", "="):
-            raise RegexMistake(
+            raise RegexError(
                 f"a set that begins with `{self.peek()}` is not supported (a class is `[[:alpha:]]`)"
             )
         negated = self.skip("^")
@@ -229,12 +229,12 @@ class _Reader:
             low = self.member(classes)
             if low is None:
                 if self.peek() == "-" and self.peek(2) != "-]":
-                    raise RegexMistake("a range cannot begin with a class such as `\\w`")
+                    raise RegexError("a range cannot begin with a class such as `\\w`")
             elif self.peek() == "-" and self.peek(2) not in ("-", "-]"):
                 self.take()
                 high = self.member(classes)
                 if high is None or high < low:
-                    raise RegexMistake("a range in `[…]` goes from a lower to a higher character")
+                    raise RegexError("a range in `[…]` goes from a lower to a higher character")
                 written.append((low, high))
             else:
                 written.append((low, low))
@@ -248,7 +248,7 @@ class _Reader:
             end = self.source.find(":]", self.place)
             name = self.source[self.place + 1 : end] if end > 0 else ""
             if name not in POSIX:
-                raise RegexMistake(f"`[{self.peek()}{name}` is not a class of characters")
+                raise RegexError(f"`[{self.peek()}{name}` is not a class of characters")
             self.place = end + 2
             classes.extend(POSIX["alpha" if self.folds and name in ("upper", "lower") else name])
             return None

@@ -1,7 +1,7 @@
 r"""What a regular expression is made of, once read: a small tree, and sets of characters as ranges.
 
-PCRE is used by the server without Unicode properties, so \w, \d and \s are about ASCII (pcrepattern(3)); unlike in
-RE2, \s includes the vertical tab.
+PCRE is used by the server without Unicode properties, so \w, \d and \s are about ASCII (pcrepattern(3));
+unlike in RE2, \s includes the vertical tab.
 """
 
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ SHORTHANDS: dict[str, Ranges] = {
 }
 
 
-class RegexMistake(Exception):
+class RegexError(Exception):
     """A regular expression that cannot be used here; the message is a sentence."""
 
 

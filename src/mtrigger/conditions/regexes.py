@@ -1,9 +1,9 @@
 r"""Regular expressions that cannot hang the engine and still agree with the server.
 
-The server runs PCRE, we run RE2, whose time is linear in the text. Where the two differ in meaning (`$` before a final
-newline, \s and the vertical tab, option i and \w, `^` after a last newline) the expression is written anew for RE2;
-where that cannot be done it is refused. A few are too slow for PCRE on hostile texts: `is_safe_on_server` says
-which may become part of a change stream.
+The server runs PCRE, we run RE2, whose time is linear in the text. Where the two differ in meaning (`$`
+before a final newline, \s and the vertical tab, option i and \w, `^` after a last newline) the expression is
+written anew for RE2; where that cannot be done it is refused. A few are too slow for PCRE on hostile texts:
+`is_safe_on_server` says which may become part of a change stream.
 """
 
 import functools
@@ -20,7 +20,7 @@ from mtrigger.conditions.regex_tree import (
     Choice,
     Expression,
     Ranges,
-    RegexMistake,
+    RegexError,
     Repeat,
     Sequence,
     Set,
@@ -46,15 +46,15 @@ class Pattern:
 
 
 def pattern(source: str, options: str = "") -> Pattern:
-    """Read a regular expression. Raises RegexMistake with a sentence."""
+    """Read a regular expression. Raises RegexError with a sentence."""
     for letter in options:
         if letter not in "ims":
-            raise RegexMistake(f"there is no option {letter!r} here, only i, m and s")
+            raise RegexError(f"there is no option {letter!r} here, only i, m and s")
     if "\0" in source or len(source.encode()) > MOST_BYTES:
-        raise RegexMistake(f"a regular expression has at most {MOST_BYTES} bytes, and no zero among them")
+        raise RegexError(f"a regular expression has at most {MOST_BYTES} bytes, and no zero among them")
     tree, letters = read(source, options)
     if _size(tree) > MOST_SIZE:
-        raise RegexMistake(
+        raise RegexError(
             f"the regular expression is too large (more than {MOST_SIZE} characters written out)"
         )
     written = _Writer(letters).write(tree, _Follow(0, nothing=True))
@@ -77,7 +77,7 @@ def _escaped(character: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def compiled(re2_text: str) -> Callable[[str], bool]:
-    """Whether RE2 finds it in a text. Raises RegexMistake if RE2 does not take it (too large)."""
+    """Whether RE2 finds it in a text. Raises RegexError if RE2 does not take it (too large)."""
     import re2  # type: ignore[import-untyped] # it comes without types
 
     settings = re2.Options()
@@ -86,7 +86,7 @@ def compiled(re2_text: str) -> Callable[[str], bool]:
     try:
         search = re2.compile(re2_text.encode(), settings).search
     except re2.error as error:
-        raise RegexMistake(f"the regular expression cannot be used ({_words(error)})") from error
+        raise RegexError(f"the regular expression cannot be used ({_words(error)})") from error
 
     def is_found(text: str) -> bool:
         return search(text.encode("utf-8", "replace")) is not None
@@ -145,29 +145,29 @@ class _Writer:
     def assertion(self, kind: str, follow: _Follow) -> str:
         if kind == "^" and self.lines:
             if follow.least == 0:
-                raise RegexMistake("with option m at least one character has to follow `^`")
+                raise RegexError("with option m at least one character has to follow `^`")
             return "(?m:^)"
         if kind == "\\B" and follow.least == 0:  # RE2 would find it between the bytes of one character
-            raise RegexMistake("at least one character has to follow `\\B`")
+            raise RegexError("at least one character has to follow `\\B`")
         if kind == "$" and self.lines:
             return "(?m:$)"
         if kind in ("$", "\\Z"):  # PCRE: at the end, or before a newline that ends the text
             if not follow.nothing:
-                raise RegexMistake(
+                raise RegexError(
                     f"`{kind}` is only supported at the end (use option m for the end of a line)"
                 )
             return "(?:\\n?\\z)"
         return "\\A" if kind == "^" else kind
 
     def check_case(self, ranges: Ranges) -> None:
-        """Raises RegexMistake for letters that engines of different age fold differently."""
+        """Raises RegexError for letters that engines of different age fold differently."""
         if not self.folds or all(any(a <= low and high <= b for a, b in _SETTLED) for low, high in ranges):
             return
         for low, high in ranges:
             for code in range(max(low, 128), high + 1):
                 settled = any(first <= code <= last for first, last in _SETTLED)
                 if not settled and chr(code).lower() != chr(code).upper():
-                    raise RegexMistake(
+                    raise RegexError(
                         f"with option i the letter {chr(code)!r} is not supported (write both cases)"
                     )
 
@@ -197,8 +197,8 @@ def _ranges(ranges: Ranges) -> str:
 
 
 def _folded(ranges: Ranges) -> list[tuple[int, int]]:
-    """The same characters in both cases. PCRE knows two letters beyond ASCII that fold into it: ſ and the Kelvin
-    sign."""
+    """The same characters in both cases. PCRE knows two letters beyond ASCII that fold into it: the long s
+    and the Kelvin sign."""
     found = list(ranges)
     for low, high in ranges:
         for code in range(low, min(high, 127) + 1):
@@ -209,7 +209,7 @@ def _folded(ranges: Ranges) -> list[tuple[int, int]]:
             if chr(code) in "kK":
                 found.append((0x212A, 0x212A))
         if any(chr(code).lower() != chr(code).upper() for code in range(max(low, 128), high + 1)):
-            raise RegexMistake("with option i a `[^…]` with `\\w` or the like holds only letters of ASCII")
+            raise RegexError("with option i a `[^…]` with `\\w` or the like holds only letters of ASCII")
     return found
 
 
@@ -240,8 +240,9 @@ def _size(node: Expression) -> int:
 
 
 def _is_safe(tree: Expression, options: str) -> bool:
-    """Whether a backtracking engine does little work on any text: no repeated groups, few choices, and one repeat
-    without end at most, in an expression that is tied to the start of the text (else the work is quadratic)."""
+    """Whether a backtracking engine does little work on any text: no repeated groups, few choices, and one
+    repeat without end at most, in an expression that is tied to the start of the text (else the work is
+    quadratic)."""
     paths, endless, only_single = _work(tree)
     tied = "m" not in options and _is_tied(tree)
     return only_single and paths <= MOST_PATHS and endless <= (1 if tied else 0)

@@ -1,8 +1,8 @@
 """Worked-out values as aggregation expressions, for `$expr`.
 
-A value becomes an expression for the array of its choices, so that it means what `evaluation` does in Python: paths
-are followed by the rules of the match language (which are not those of a field path in an aggregation), and every
-operator is kept from values it would raise an error for. Written for MongoDB 4.4 and later.
+A value becomes an expression for the array of its choices, so that it means what `evaluation` does in Python:
+paths are followed by the rules of the match language (which are not those of a field path in an aggregation),
+and every operator is kept from values it would raise an error for. Written for MongoDB 4.4 and later.
 """
 
 from datetime import datetime
@@ -11,7 +11,7 @@ from typing import Any
 from bson.int64 import Int64
 
 from mtrigger.conditions.arithmetic import LARGEST_DATE, LARGEST_SHIFT
-from mtrigger.conditions.evaluation import MOST_CHOICES
+from mtrigger.conditions.choices import MOST_CHOICES
 from mtrigger.conditions.paths import index_of
 from mtrigger.conditions.syntax import (
     Arithmetic,
@@ -30,12 +30,13 @@ Expression = Any
 """A piece of an aggregation expression."""
 
 
-class NotTranslatable(Exception):
+class NotTranslatable(Exception):  # noqa: N818 - an answer more than an error
     """A condition has no equivalent MongoDB filter; the message says which part."""
 
 
 def comparison(operator: str, left: Value, right: Value, root: str, now: datetime | None) -> Expression:
-    """Whether `left operator right` holds for some choice. `root` is the document's variable or field path."""
+    """Whether `left operator right` holds for some choice. `root` is the document's variable or field
+    path."""
     return _any_pair(
         _choices(left, root, now), _choices(right, root, now), lambda x, y: _compares(operator, x, y)
     )
@@ -240,9 +241,9 @@ def _documents(values: Expression) -> Expression:
 
 
 def _names(names: list[str], start: dict[str, Expression], finish: Any) -> Expression:
-    """One level for each name. At each level there are `documents` to look into, `arrays` met on the way, whose
-    documents are looked into and which an index may pick from, and `lists`: elements met by `[*]` that are
-    arrays, in which an index is a name like any other."""
+    """One level for each name. At each level there are `documents` to look into, `arrays` met on the way,
+    whose documents are looked into and which an index may pick from, and `lists`: elements met by `[*]` that
+    are arrays, in which an index is a name like any other."""
     name, rest = names[0], names[1:]
     documents = {"$concatArrays": ["$$documents", _documents(_flat("$$arrays"))]}
     looked_up = _each(documents, "one", f"$$one.{name}")

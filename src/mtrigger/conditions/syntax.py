@@ -1,11 +1,11 @@
 """The syntax tree of a condition: frozen nodes, each with the piece of text it was read from.
 
-Two families. A *condition* holds or does not; a *value* stands for zero, one or several BSON values (a path over
-an array stands for each element). Both ways of writing a condition, the expression and the MongoDB filter, become
-this tree, and everything else (evaluation, generated Python, translation, trace, description) reads only it.
+Two families. A *condition* holds or does not; a *value* stands for zero, one or several BSON values (a path
+over an array stands for each element). Both ways of writing a condition, the expression and the MongoDB
+filter, become this tree, and everything else (evaluation, generated Python, translation, trace, description)
+reads only it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
@@ -168,8 +168,8 @@ TextTest = Literal["matches", "startswith", "endswith", "contains"]
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """The pattern is found in a string (or is equal to a regular expression stored there). `words` and `wanted`
-    keep how it was written, for people."""
+    """The pattern is found in a string (or is equal to a regular expression stored there). `words` and
+    `wanted` keep how it was written, for people."""
 
     text: str
     place: Place
@@ -208,8 +208,8 @@ class HasRemainder:
 
 @dataclass(frozen=True, slots=True)
 class AnyElement:
-    """`$elemMatch`: an array with an element for which `part` holds. `only_documents`: elements that are neither
-    documents nor arrays are passed over. `filter` is the same as MongoDB reads it."""
+    """`$elemMatch`: an array with an element for which `part` holds. `only_documents`: elements that are
+    neither documents nor arrays are passed over. `filter` is the same as MongoDB reads it."""
 
     text: str
     place: Path
@@ -271,40 +271,3 @@ Node = (
     | Changed
     | Became
 )
-
-
-def children(node: Node | Value) -> tuple[Node | Value, ...]:
-    """The nodes directly below."""
-    match node:
-        case And(parts=parts) | Or(parts=parts):
-            return parts
-        case Not(part=part) | Became(part=part):
-            return (part,)
-        case AnyElement(place=place, part=part):
-            return (place, part)
-        case Compare(place=place, operand=operand):
-            return (place, operand)
-        case CompareValues(left=left, right=right) | Arithmetic(left=left, right=right):
-            return (left, right)
-        case Length(argument=argument) | LetterCase(argument=argument):
-            return (argument,)
-        case ValueOneOf(value=value):
-            return (value,)
-        case OneOf() | Exists() | Matches() | HasType() | HasSize() | HasRemainder() | Changed():
-            return (node.place,)
-        case _:
-            return ()
-
-
-def walk(node: Node | Value) -> Iterator[Node | Value]:
-    """The node and all nodes below it, without recursion."""
-    waiting = [node]
-    while waiting:
-        current = waiting.pop()
-        yield current
-        waiting.extend(children(current))
-
-
-def has_paths(value: Value) -> bool:
-    """Whether the value depends on the event (and not only on literals and the clock)."""
-    return any(isinstance(node, Path | JsonPath) for node in walk(value))

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 
-from mtrigger.conditions.misuse import Misuse
+from mtrigger.conditions.misuse import MisuseError
 
 _ESCAPE = re.compile(
     r"\\(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]{1,6}\}|.)",
@@ -26,7 +26,7 @@ def unquoted(text: str, start: int) -> str:
                 return chr(0x10000 + ((int(body[1:5], 16) & 0x3FF) << 10 | int(body[7:], 16) & 0x3FF))
             code = int(body[1:].strip("{}"), 16)
             if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
-                raise Misuse(f"there is no character {body}", start + 1 + match.start())
+                raise MisuseError(f"there is no character {body}", start + 1 + match.start())
             return chr(code)
         return _ESCAPES.get(body, match[0])
 
@@ -37,17 +37,17 @@ def date(text: str, start: int) -> datetime:
     """A date in ISO 8601; without an offset it is in UTC."""
     expected = '"2026-01-31" or "2026-01-31T10:00:00+09:00"'
     if not _DATE.fullmatch(text):
-        raise Misuse(f'"{text}" is not a date', start, expected)
+        raise MisuseError(f'"{text}" is not a date', start, expected)
     try:
         found = datetime.fromisoformat(text)
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise Misuse(f'"{text}" is not a date: {error}', start, expected) from error
+        raise MisuseError(f'"{text}" is not a date: {error}', start, expected) from error
 
 
 def duration(text: str, start: int) -> int:
     """Milliseconds."""
     match = _DURATION.fullmatch(text)
     if not match:
-        raise Misuse(f'"{text}" is not a duration', start, '"500ms", "30s", "5m", "2h" or "7d"')
+        raise MisuseError(f'"{text}" is not a duration', start, '"500ms", "30s", "5m", "2h" or "7d"')
     return int(match[1]) * _MILLISECONDS[match[2]]

@@ -9,21 +9,11 @@ from bson.datetime_ms import DatetimeMS
 from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
 
-from mtrigger.conditions.evaluation import Scope, predicate
-from mtrigger.conditions.syntax import (
-    And,
-    AnyElement,
-    Became,
-    Changed,
-    JsonPath,
-    Node,
-    Not,
-    Or,
-    Path,
-    Value,
-    children,
-)
+from mtrigger.conditions.evaluation import predicate
+from mtrigger.conditions.scope import Scope
+from mtrigger.conditions.syntax import And, AnyElement, Became, Changed, JsonPath, Node, Not, Or, Path, Value
 from mtrigger.conditions.values import MISSING
+from mtrigger.conditions.walking import children
 
 MOST_SHOWN = 80
 """Characters of one value: documents may be large."""
@@ -32,7 +22,8 @@ _MOST_VALUES = 5
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One part of a condition: its text, whether it held, what was seen ("amount is 9000"), and its own parts."""
+    """One part of a condition: its text, whether it held, what was seen ("amount is 9000"), and its own
+    parts."""
 
     text: str
     held: bool

@@ -1,9 +1,9 @@
 """BSON values as MongoDB compares them.
 
 The order of types and the order within a type follow the server's `BSONElement::compareElements` and
-`canonicalizeBSONType` (MongoDB manual, "Comparison/Sort Order"); the rules of the match language (type bracketing,
-null and missing, NaN, MinKey and MaxKey) follow `ComparisonMatchExpression::matchesSingleElement`. Numbers are
-compared exactly, whatever their types.
+`canonicalizeBSONType` (MongoDB manual, "Comparison/Sort Order"); the rules of the match language (type
+bracketing, null and missing, NaN, MinKey and MaxKey) follow
+`ComparisonMatchExpression::matchesSingleElement`. Numbers are compared exactly, whatever their types.
 """
 
 from collections.abc import Mapping
@@ -233,8 +233,8 @@ def matches(operator: str, value: Any, literal: Any) -> bool:
 
 
 def compares(operator: str, left: Any, right: Any) -> bool:
-    """Whether `left operator right` holds for two worked-out values: like `matches`, but without its exceptions
-    for MinKey and MaxKey, so that both sides are alike."""
+    """Whether `left operator right` holds for two worked-out values: like `matches`, but without its
+    exceptions for MinKey and MaxKey, so that both sides are alike."""
     left_class = type_class(None if left is MISSING else left)
     if left_class != type_class(None if right is MISSING else right):
         return False
