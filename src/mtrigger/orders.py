@@ -49,9 +49,7 @@ def orders(chance: random.Random) -> Iterator[dict[str, Any]]:
 
 def _order(number: int, chance: random.Random, *, big: bool) -> dict[str, Any]:
     customer_id, name, email, region = chance.choice(_CUSTOMERS)
-    items = [
-        (product, chance.randint(1, 3)) for product in chance.sample(_PRODUCTS, k=chance.randint(1, 3))
-    ]
+    items = [(product, chance.randint(1, 3)) for product in chance.sample(_PRODUCTS, k=chance.randint(1, 3))]
     total = sum(product.cents * quantity for product, quantity in items)
     while big and total <= BIG * 100:
         items = [(product, quantity + chance.randint(2, 6)) for product, quantity in items]

@@ -25,7 +25,8 @@ class Services:
         if self._http is None:
             import aiohttp
 
-            self._http = aiohttp.ClientSession()
+            # Without a jar: one receiver's cookies are never sent to another.
+            self._http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         return self._http
 
     async def close(self) -> None:

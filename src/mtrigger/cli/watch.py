@@ -15,6 +15,7 @@ from mtrigger.cli.options import (
     start_from_option,
     state_options,
 )
+from mtrigger.cli.output import printable
 
 
 @click.command()
@@ -64,8 +65,3 @@ def show_preview(work: Any, preview: Any) -> None:
     click.secho(f"would run: rule {work.rule}, {work.action}: {printable(preview.summary)}", bold=True)
     for name, text in preview.parts.items():
         click.echo(f"--- {name} ---\n{printable(text)}")
-
-
-def printable(text: str) -> str:
-    """`text` without control characters but line ends and tabs: a document must not steer a terminal."""
-    return "".join(character for character in text if character.isprintable() or character in "\n\t")

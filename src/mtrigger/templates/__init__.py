@@ -103,6 +103,7 @@ class Templates:
         self._addresses = self._environment.overlay(finalize=_address_piece)
         self._inline: dict[tuple[str, str], Template] = {}
         self._files: dict[str, Template] = {}
+        self._trees: dict[str, nodes.Template] = {}
 
     def text(self, source: str) -> Template:
         """An inline template whose values are put in as they are. Raises TemplateMistake."""
@@ -165,7 +166,7 @@ class Templates:
             yield TemplateMistake(f"there is no {name!r} here; {hint}", file, line)
 
     def _gather(self, name: str, source: str, group: dict[str, nodes.Template]) -> None:
-        group[name] = self._environment.parse(source)
+        group[name] = self._tree(source)
         for reference, _ in references(group[name]):
             if reference not in group:
                 self._gather(reference, self.file(reference).source, group)
@@ -173,10 +174,16 @@ class Templates:
     def _compile(self, kind: str, source: str, environment: SandboxEnvironment) -> Template:
         known = self._inline.get((kind, source))
         if known is None:
-            compiled = _compiled(environment, lambda: environment.from_string(source), "")
+            compiled = _compiled(environment, lambda: environment.from_string(self._tree(source)), "")
             known = self._inline[kind, source] = Template(compiled, source, "")
             self._check_references(known, ())
         return known
+
+    def _tree(self, source: str) -> nodes.Template:
+        """The syntax tree of a text, parsed once for all who look at it. Raises TemplateSyntaxError."""
+        if source not in self._trees:
+            self._trees[source] = self._environment.parse(source)
+        return self._trees[source]
 
     def _load(self, name: str, above: tuple[str, ...]) -> Template:
         loader = self._environment.loader
@@ -196,7 +203,7 @@ class Templates:
         return template
 
     def _check_references(self, template: Template, above: tuple[str, ...]) -> None:
-        for reference, line in references(self._environment.parse(template.source)):
+        for reference, line in references(self._tree(template.source)):
             if reference in above or reference in self._files:
                 continue
             try:

@@ -26,8 +26,11 @@ def foreign_names(
 
     Templates that extend and include each other see each other's names, so they are judged together.
     """
+    trees = group.values()
+    if all(node.name in given for tree in trees for node in tree.find_all(nodes.Name)):
+        return  # the usual case, without the closer look
     known = set(given)
-    for tree in group.values():
+    for tree in trees:
         known.update(node.name for node in tree.find_all(nodes.Name) if node.ctx in ("store", "param"))
         known.update(node.name for node in tree.find_all(nodes.Block))
         known.update(node.name for node in tree.find_all(nodes.Macro))
