@@ -36,7 +36,7 @@ class Builder:
         start, end = _start(children[0]), _end(children[-1])
         return self.text[start:end], start, end
 
-    # -- values ------------------------------------------------------------------------------------------------
+    # values
 
     def number(self, children: list[Any]) -> Piece:
         text, start, end = self.slice(children)
@@ -140,7 +140,7 @@ class Builder:
             total = Piece(operation(text, str(sign), total, right, sign.start_pos), start, end)
         return total
 
-    # -- conditions --------------------------------------------------------------------------------------------
+    # conditions
 
     def compared(self, children: list[Any]) -> Piece:
         text, start, end = self.slice(children)

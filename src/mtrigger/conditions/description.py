@@ -71,6 +71,8 @@ def _negation(part: Node) -> str:
             return f"{place.text} is none of {_choices(part)}"
         case Exists(place=place):
             return f"{place.text} does not exist"
+        case And() | Or():
+            return f"it is not so that ({description(part)})"
         case _:
             return f"it is not so that {description(part)}"
 

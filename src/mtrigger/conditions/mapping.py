@@ -11,7 +11,14 @@ from typing import Any
 from bson.regex import Regex
 
 from mtrigger.conditions.mapping_operators import OPERATORS, equal, read_pattern, regex
-from mtrigger.conditions.mapping_values import WRAPPERS, MappingError, is_wrapped, normalised, text_of
+from mtrigger.conditions.mapping_values import (
+    WRAPPERS,
+    MappingError,
+    is_too_deep,
+    is_wrapped,
+    normalised,
+    text_of,
+)
 from mtrigger.conditions.misuse import MisuseError
 from mtrigger.conditions.parsing import MOST_CHARACTERS, MOST_NESTING, check_size
 from mtrigger.conditions.syntax import And, AnyElement, Node, Not, Or, Path, Root
@@ -32,6 +39,8 @@ _REFUSED_PREFIXES = ("$geo", "$near", "$bits")
 
 def mapping_text(mapping: Mapping[str, Any]) -> str:
     """The filter as compact Extended JSON. Raises ConditionError."""
+    if is_too_deep(mapping):
+        raise ConditionError(f"a condition is nested at most {MOST_NESTING} deep")
     try:
         return text_of(mapping)
     except MappingError as mistake:

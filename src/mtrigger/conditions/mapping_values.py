@@ -31,6 +31,7 @@ WRAPPERS = frozenset(
 """The keys that Extended JSON (v2) writes BSON types with."""
 
 MOST_DEPTH = 50
+MOST_LEVELS = 120  # an operator and its list for each level of nesting, and some for the value
 _OPTIONS = json_util.JSONOptions(tz_aware=True, tzinfo=UTC)
 
 
@@ -87,6 +88,22 @@ def _unwrapped(value: Mapping[str, Any], where: str) -> Any:
         raise MappingError(
             f"`{where}`: {next(iter(value))} cannot be read as Extended JSON ({error})"
         ) from error
+
+
+def is_too_deep(mapping: Any) -> bool:
+    """Whether a filter has more levels than any that is accepted, so that nothing may recurse into it."""
+    level = [mapping]
+    for _ in range(MOST_LEVELS):
+        level = [item for value in level for item in _below(value)]
+        if not level:
+            return False
+    return True
+
+
+def _below(value: Any) -> list[Any]:
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return list(value) if isinstance(value, list | tuple) else []
 
 
 def text_of(mapping: Any) -> str:
