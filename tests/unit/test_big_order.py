@@ -96,7 +96,7 @@ ODD: tuple[Any, ...] = (
     {},
     [1, "a", None],
     {"name": None, "email": {"a": 1}},
-    ObjectId(),
+    ObjectId("6b02dcbb343c50a88d3dfa6b"),
     Int64(0),
 )
 
