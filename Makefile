@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Tests run in two workers, each with a mongod of its own. On a bigger machine: make test WORKERS=4
 WORKERS ?= 2
 
-.PHONY: help demo test check lint types imports bench format image clean
+.PHONY: help demo test check lint types imports chaos bench format image clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -31,6 +31,11 @@ types: $(READY) ## mypy --strict
 
 imports: $(READY) ## import-linter: imports go down only
 	@$(BIN)/lint-imports --no-logo
+
+chaos: $(READY) ## 1,000 documents while the engine is killed every 5 s, and a primary with it (6 minutes)
+	@for variant in "--members 1" "--members 1 --without-images" "--members 3"; do \
+		PYTHONPATH=tests $(BIN)/python tests/faults/chaos.py $$variant || exit 1; \
+	done
 
 bench: $(READY) ## the benchmarks, one after the other
 	@for benchmark in benchmarks/*.py; do echo "== $$benchmark" && $(BIN)/python "$$benchmark" || exit 1; done

@@ -14,7 +14,8 @@ from typing import IO
 
 from support.polling import NeverHappenedError, eventually_sync
 
-_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
+_KEPT_VARIABLES = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
+"""PYTHONPATH is kept so that the command can be run from another source tree than the installed one."""
 
 
 @dataclass(frozen=True, slots=True)

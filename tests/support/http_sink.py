@@ -14,13 +14,15 @@ from support.loop_thread import LoopThread
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRequest:
-    """A request as it came in. Header names are looked up without regard to case."""
+    """A request as it came in, and the status it was answered with. Header names are looked up without regard
+    to case."""
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
     body: bytes
+    status: int
 
     def json(self) -> Any:
         """The body, read as JSON."""
@@ -89,9 +91,16 @@ class HttpSink:
 
     async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
-        self.requests.append(
-            ReceivedRequest(request.method, request.path, request.query_string, request.headers.copy(), body)
-        )
         answer = self._next.popleft() if self._next else self._usual
+        self.requests.append(
+            ReceivedRequest(
+                request.method,
+                request.path,
+                request.query_string,
+                request.headers.copy(),
+                body,
+                answer.status,
+            )
+        )
         await asyncio.sleep(answer.delay)
         return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
