@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.timestamp import Timestamp
 from hypothesis import HealthCheck, given, settings
 from pymongo import MongoClient
 from pymongo.collection import Collection
+from pymongo.database import Database
 
 from mtrigger.conditions import Condition, NotTranslatable, parse, parse_mapping
 from mtrigger.embedded import EmbeddedServer
@@ -28,6 +30,7 @@ from support.random_documents import document
 
 EXAMPLES = int(os.environ.get("MTRIGGER_PROPERTY_EXAMPLES", "300"))
 DOCUMENTS = 3_000
+AUTO = DatetimeConversion.DATETIME_AUTO
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
 many = settings(
     max_examples=EXAMPLES // 2,
@@ -75,9 +78,7 @@ def _ids(collection: Collection[dict[str, Any]], translated: dict[str, Any]) -> 
 
 @pytest.fixture(scope="module")
 def corpus(mongod: EmbeddedServer) -> Iterator[Corpus]:
-    options: CodecOptions[dict[str, Any]] = CodecOptions(
-        tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
-    )
+    options: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, datetime_conversion=AUTO)
     with MongoClient[dict[str, Any]](mongod.uri) as client:
         database = client.get_database("conditions_agree", options)
         client.drop_database(database.name)
@@ -122,6 +123,95 @@ def test_a_fixed_case_holds_in_python_and_on_the_server(mongod: EmbeddedServer, 
         assert document is not None
         assert condition.holds(_event(document), NOW) is case.held
         assert _ids(database.documents, condition.filter(NOW)) == ({1} if case.held else set())
+
+
+STREAMED = [
+    "n > 2",
+    'n > 2 and s == "paid"',
+    "not (n > 2 or $..p > 5)",
+    "not (n > 2 and $..p > 5)",
+    "n > m",
+    "len(l) > 1",
+    "lower(s) in ['paid', 'abc']",
+    "$.l[*].p > 2",
+    "a.0.b == null",
+    'matches(s, "^[a-c]{2}", "i")',
+    'event.operation == "update"',
+    'event.operation in ["replace", "delete"] and n >= 0',
+    'event.collection == "orders" and event.key._id >= 20',
+    "changed(n)",
+    "not changed(n) and n > 0",
+    "became(n > 2)",
+    "before.n < n",
+    "exists(before) and n + 1 > m",
+]
+
+
+@pytest.fixture(scope="module")
+def changes(mongod: EmbeddedServer) -> Iterator[tuple[Database[dict[str, Any]], Timestamp]]:
+    """A collection with images of both sides and all four kinds of changes, and the moment before them."""
+    with MongoClient[dict[str, Any]](mongod.uri, tz_aware=True) as client:
+        client.drop_database("conditions_stream")
+        database = client.get_database(
+            "conditions_stream", CodecOptions(tz_aware=True, datetime_conversion=AUTO)
+        )
+        orders = database.create_collection("orders", changeStreamPreAndPostImages={"enabled": True})
+        chance = random.Random(20261101)
+        with client.start_session() as session:
+            orders.insert_one({"_id": -1}, session=session)
+            start = session.operation_time
+        assert start is not None
+        orders.insert_many([{"_id": number, **document(chance)} for number in range(60)])
+        for number in range(60):
+            if number % 3 == 0:
+                orders.update_one({"_id": number}, {"$set": {"n": chance.choice((0, 1, 3, 5))}})
+            elif number % 3 == 1:
+                orders.replace_one({"_id": number}, document(chance))
+            else:
+                orders.update_one({"_id": number}, {"$unset": {"s": ""}, "$set": {"l": []}})
+        orders.delete_many({"_id": {"$gte": 0, "$lt": 40}})
+        orders.insert_one({"_id": "end"})
+        yield database, start
+        client.drop_database(database.name)
+
+
+def _streamed(
+    database: Database[dict[str, Any]], start: Timestamp, found: dict[str, Any]
+) -> list[ChangeEvent]:
+    """All events of the collection that the filter lets through."""
+    pipeline = [{"$match": {"$or": [found, {"documentKey._id": "end"}]}}]
+    events: list[ChangeEvent] = []
+    with database.orders.watch(
+        pipeline,
+        full_document="whenAvailable",
+        full_document_before_change="whenAvailable",
+        start_at_operation_time=start,
+    ) as stream:
+        for change in stream:
+            if change["documentKey"]["_id"] == "end":
+                break
+            events.append(ChangeEvent.from_change(change))
+    return events
+
+
+@pytest.mark.parametrize("text", STREAMED)
+@pytest.mark.parametrize("prefix", ["fullDocument", "fullDocumentBeforeChange"])
+def test_a_change_stream_with_the_pushed_filter_misses_no_event(
+    changes: tuple[Database[dict[str, Any]], Timestamp], text: str, prefix: str
+) -> None:
+    """In a real stream, over all four operations; and what is exact lets nothing else by."""
+    condition = parse(text)
+    pushed = condition.pushdown(prefix)
+    deletes = (
+        prefix == "fullDocumentBeforeChange"
+    )  # where the document of a delete lies; that of others elsewhere
+    everything = [event for event in _streamed(*changes, {}) if (event.operation == "delete") is deletes]
+    assert len(everything) >= 40
+    passed = [event.token for event in _streamed(*changes, pushed.filter)]
+    held = [event.token for event in everything if condition.holds(event, NOW)]
+    assert set(held) <= set(passed)
+    if pushed.exact:
+        assert held == [event.token for event in everything if event.token in passed]
 
 
 @many

@@ -18,6 +18,7 @@ from mtrigger.conditions.texts import unquoted
 
 EVENT_FACTS = ("operation", "database", "collection", "key", "time", "id")
 MOST_STEPS = 100
+MOST_EACH = 10
 _FOREIGN_WORDS = {
     **{word.upper(): word for word in ("and", "or", "not", "in", "true", "false", "null")},
     "True": "true",
@@ -108,6 +109,8 @@ class Builder:
             )
         if len(found) > MOST_STEPS:
             raise MisuseError(f"a path has at most {MOST_STEPS} steps", start)
+        if sum(not isinstance(step, str) for step in found) > MOST_EACH:
+            raise MisuseError(f"a path has at most {MOST_EACH} times `[*]`", start)
         steps = tuple(step if isinstance(step, str) else Each.ELEMENT for step in found)
         return Piece(Path(text, "document", steps), start, end)
 

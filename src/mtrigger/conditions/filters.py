@@ -43,6 +43,8 @@ from mtrigger.conditions.walking import walk
 Filter = dict[str, Any]
 ALWAYS: Filter = {}
 NEVER: Filter = {"$alwaysFalse": 1}
+MOST_EXPRESSION_DEPTH = 90
+"""Levels of one `$expr`. The server takes 200 in all, and a condition of 50 levels can take 100 of them."""
 _OPERATORS = {"==": "$eq", "<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"}
 _EVENT_FIELDS = {
     "operation": "operationType",
@@ -195,14 +197,25 @@ def _leaf(node: Node, target: _Target) -> Filter:
             return _at(place, {_OPERATORS[operator]: literals[0]}, target)
         case CompareValues(operator=operator, left=left, right=right):
             _check_value_paths(node, target)
-            return {"$expr": comparison(operator, left, right, target.root, target.now)}
+            return _expression(node, comparison(operator, left, right, target.root, target.now))
         case ValueOneOf(value=value, choices=choices):
             _check_value_paths(node, target)
-            return {"$expr": membership(value, choices, target.root, target.now)}
+            return _expression(node, membership(value, choices, target.root, target.now))
         case Changed() | Became() | And() | Or() | Not():
             raise NotTranslatable(f"`{node.text}` asks about the change, not about a document")
         case _:
             return _at(node.place, _test(node), target)
+
+
+def _expression(node: Node, expression: Any) -> Filter:
+    if _depth(expression) > MOST_EXPRESSION_DEPTH:
+        raise NotTranslatable(f"`{node.text}` would be nested too deep for the server")
+    return {"$expr": expression}
+
+
+def _depth(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inner), default=0) if isinstance(value, dict | list) else 0
 
 
 def _moment(target: _Target) -> datetime:

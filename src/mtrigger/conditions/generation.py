@@ -110,9 +110,11 @@ class _Writer:
         return self.guarded(node, place, ("str",), "in", self.constant(strings))
 
     def guarded(self, node: Node, place: Place, types: tuple[str, ...], operator: str, constant: str) -> str:
-        """The comparison in place if the value is of one of `types`, else the exact function."""
+        """The comparison in place if the value is of one of `types`, no if it is missing, else the exact
+        function. (No literal that comes here is null, so nothing missing is equal to it.)"""
+        exact = self.exact(node)
         if not isinstance(place, Path) or place.root != "document" or not place.is_plain:
-            return self.exact(node)
+            return exact
         *above, last = (self.constant(name) for name in place.names)
         container, ways = "document", []
         for name in above:
@@ -123,8 +125,8 @@ class _Writer:
         first, *others = types
         is_plain = f"type({value} := {container}.get({last}, missing)) is {first}"
         is_plain += "".join(f" or type({value}) is {other}" for other in others)
-        ways.append(f"({is_plain})")
-        return f"(({value} {operator} {constant}) if {' and '.join(ways)} else {self.exact(node)})"
+        compared = f"({value} {operator} {constant} if {is_plain} else {value} is not missing and {exact})"
+        return f"({compared} if {' and '.join(ways)} else {exact})" if ways else compared
 
 
 def _plain_test(literal: Any, operator: str) -> tuple[tuple[str, ...], str] | None:

@@ -87,6 +87,7 @@ def _mistake(text: str) -> ConditionError:
         ("$ == 5", 1, "a JSONPath begins with a field of the document", "a path such as"),
         ("$.a[?(@.b =~ 'x')] == 5", 1, "the operator =~ is not supported in a JSONPath", ""),
         ("a.b. > 5", 4, "a path goes on after its dot, without a space", "a comparison"),
+        ("$.x" + "[*]" * 20 + " > 5", 1, "a path has at most 10 times `[*]`", ""),
         ("x" + ".x" * 200 + " > 5", 1, "a path has at most 100 steps", ""),
     ],
 )
