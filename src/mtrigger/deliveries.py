@@ -6,7 +6,7 @@ nothing twice. The outcomes an attempt can have are values here; turning them in
 
 import hashlib
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
@@ -92,9 +92,18 @@ Outcome = Delivered | Retrying | Dead | Suppressed
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What one attempt came to, ready to be written: the attempt began `at` and took `took` seconds."""
+    """What one attempt came to, ready to be written: the attempt began `at` and took `took` seconds.
+
+    `owes` is what the outcome itself owes (a death is told to rules of dead letters): durable before it.
+    """
 
     delivery: Delivery
     outcome: Outcome
     at: datetime
     took: float
+    owes: tuple[Delivery, ...] = ()
+
+    @property
+    def ended_at(self) -> datetime:
+        """When the attempt ended."""
+        return self.at + timedelta(seconds=self.took)

@@ -15,9 +15,10 @@ from pathlib import Path
 from mtrigger.actions.smtp_server import SmtpServer
 from mtrigger.deployment import connect
 from mtrigger.embedded import EmbeddedServer
-from mtrigger.engine import Engine, Stop, started
+from mtrigger.engine import Engine, started
 from mtrigger.orders import BIG, orders
 from mtrigger.settings import Settings
+from mtrigger.stopping import Stop
 from mtrigger.web.mailbox import MailboxServer
 
 ORDER_EVERY = 1.5
@@ -48,7 +49,8 @@ async def demo(rules: Path, environ: Mapping[str, str], mailbox: MailboxServer) 
                     mail_from="mtrigger demo <shop@example.com>",
                     environ=environ,
                 )
-                async with started(settings, lambda _work, _preview: None) as engine:
+                async with started(settings, Stop(), lambda _work, _preview: None) as engine:
+                    assert engine is not None, "a database of its own has no other watcher"
                     yield Demo(mailbox.http_url, server.uri, engine)
             finally:
                 await mailbox.stop()

@@ -9,20 +9,26 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from mtrigger.actions.base import Action
+from mtrigger.dead_letters import told
 from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Retrying, Settlement
+from mtrigger.delivery_log import tell, tell_unwritten
 from mtrigger.errors import MtriggerError, PermanentError, RetryLater
 from mtrigger.lanes import Line
+from mtrigger.matching import Matcher
+from mtrigger.ownership import Interrupted
 from mtrigger.retry import after_failure
 from mtrigger.rules import Rule
 from mtrigger.scopes import work_for
 from mtrigger.settling import Settler
 from mtrigger.stores.base import LineKey, Outbox
+from mtrigger.supervising import part, pause, until
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +40,9 @@ CONCURRENCY = 32
 
 REOPENED_EVERY = 1.0
 """Seconds between looks for deliveries that an operator wants tried again."""
+
+CANCELLING = 1.0
+"""Seconds an action has to end once its attempt is cancelled."""
 
 TRUSTED_FOR = timedelta(seconds=5)
 """A delivery older than this may have been discarded while it waited in its lane: that is looked up first."""
@@ -56,7 +65,8 @@ class Dispatcher:
     def __init__(self, outbox: Outbox, partition: str) -> None:
         self._outbox = outbox
         self._partition = partition
-        self._settler = Settler(outbox)
+        self._settler = Settler(outbox, self.offer)
+        self._matcher = Matcher(())
         self._lines: dict[LineKey, Line] = {}
         self._runners: Mapping[LineKey, Runner] = {}
         self._tasks = asyncio.TaskGroup()
@@ -83,6 +93,7 @@ class Dispatcher:
         for key in runners.keys() - self._lines.keys():
             self._lines[key] = Line(CAPACITY, behind="" if key in owed else None)
         self._runners = runners
+        self._matcher = Matcher({runner.rule.name: runner.rule for runner in runners.values()}.values())
         if self._running:
             self._pump_all()
 
@@ -93,14 +104,21 @@ class Dispatcher:
                 await self._load_page(line_key, line)
 
     async def run(self) -> None:
-        """Run deliveries until `drain` has ended. Raises what a task of its own died of."""
+        """Run deliveries until `drain` has ended. Raises what a task of its own died of; what could not be
+        written then is named in the log."""
+        try:
+            await self._run()
+        finally:
+            tell_unwritten(self._settler.unwritten)
+
+    async def _run(self) -> None:
         async with self._tasks:
-            settling = self._tasks.create_task(self._settler.run(), name="settle")
-            reopening = self._tasks.create_task(self._take_reopened(), name="reopened deliveries")
+            settling = self._start("writer of outcomes", self._settler.run())
+            reopening = self._start("search for reopened deliveries", self._take_reopened())
             self._running = True
             try:
                 self._pump_all()
-                await self._drained.wait()
+                await until(self._drained, (settling, reopening))
             finally:
                 self._running = False  # also when a task has died: nothing new can be started then
             reopening.cancel()
@@ -135,8 +153,12 @@ class Dispatcher:
                 )
             for task in late:
                 task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            if late:
+                await asyncio.wait(late, timeout=CANCELLING)
         self._drained.set()
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._tasks.create_task(part(name, work), name=name)
 
     def _pump_all(self) -> None:
         for key in self._lines:
@@ -149,15 +171,14 @@ class Dispatcher:
             return
         now = datetime.now(UTC)
         while line.running < CONCURRENCY and (delivery := line.next(now)) is not None:
-            task = self._tasks.create_task(
-                self._attempt(key, line, runner, delivery), name=f"{key.action} of rule {key.rule}"
-            )
+            name = f"attempt at {key.action} of rule {key.rule}"
+            task = self._start(name, self._attempt(key, line, runner, delivery))
             self._attempts.add(task)
             task.add_done_callback(self._attempts.discard)
         self._set_timer(key, line, now)
         if line.wants_more and key not in self._loading:
             self._loading.add(key)
-            self._tasks.create_task(self._load_more(key, line), name=f"load {key.action} of rule {key.rule}")
+            self._start(f"loading of {key.action} of rule {key.rule}", self._load_more(key, line))
 
     def _set_timer(self, key: LineKey, line: Line, now: datetime) -> None:
         if (timer := self._timers.pop(key, None)) is not None:
@@ -180,23 +201,34 @@ class Dispatcher:
         line.load(await self._outbox.owed(self._partition, key, behind, room), room, mark)
 
     async def _take_reopened(self) -> None:
-        while True:
+        while not self._drained.is_set():
             for delivery in await self._outbox.take_reopened(self._partition, CAPACITY):
                 key = LineKey(delivery.rule, delivery.action)
                 if key in self._lines:
                     self._lines[key].reopen(delivery)
                     self._pump(key)
-            await asyncio.sleep(REOPENED_EVERY)
+            await pause(REOPENED_EVERY, self._drained)
 
     async def _attempt(self, key: LineKey, line: Line, runner: Runner, delivery: Delivery) -> None:
         """One attempt at one delivery, from the lane and back."""
-        if not await self._still_owed(line, delivery):
-            line.finish(delivery)
+        try:
+            async with self._outbox.permit():
+                if not await self._still_owed(line, delivery):
+                    line.finish(delivery)
+                    self._pump(key)
+                    return
+                at, started = datetime.now(UTC), time.perf_counter()
+                outcome = await _outcome(runner, delivery, at)
+        except Interrupted as error:
+            log.warning(
+                "interrupted, made again if the stream stays ours: %s", error, extra=_context(delivery)
+            )
+            line.retry(delivery)
             self._pump(key)
             return
-        at, started = datetime.now(UTC), time.perf_counter()
-        outcome = await _outcome(runner, delivery, at)
-        await self._settler.put(Settlement(delivery, outcome, at, time.perf_counter() - started))
+        tell(delivery, outcome)
+        settlement = Settlement(delivery, outcome, at, time.perf_counter() - started)
+        await self._settler.put(told(settlement, self._matcher))
         if isinstance(outcome, Retrying):
             line.retry(delivery.after(outcome))
         else:
@@ -223,17 +255,12 @@ async def _outcome(runner: Runner, delivery: Delivery, now: datetime) -> Outcome
         return _failed(runner, delivery, error)  # the action's own doing: it awaited something cancelled
     except Exception as error:  # noqa: BLE001 - whatever an action raises, only its own delivery suffers
         return _failed(runner, delivery, error)
-    event = delivery.event
-    context = _context(delivery)
-    log.info("delivered: %s %s (%s)", event.operation, event.namespace, detail or "done", extra=context)
     return Delivered(detail)
 
 
 def _failed(runner: Runner, delivery: Delivery, error: BaseException) -> Retrying | Dead:
     chance = random.random()  # noqa: S311 - jitter
-    outcome = after_failure(delivery, error, describe(error), runner.rule.retry, datetime.now(UTC), chance)
-    _report(delivery, outcome)
-    return outcome
+    return after_failure(delivery, error, describe(error), runner.rule.retry, datetime.now(UTC), chance)
 
 
 def describe(error: BaseException) -> str:
@@ -251,17 +278,3 @@ def storable(text: str) -> str:
     """`text` in one line of bounded length that can be stored: without halves of surrogate pairs."""
     line = " ".join(text[: 2 * LONGEST_TEXT].split()).encode("utf-8", "replace").decode()
     return line if len(line) <= LONGEST_TEXT else f"{line[:LONGEST_TEXT]}…"
-
-
-def _report(delivery: Delivery, outcome: Retrying | Dead) -> None:
-    context = _context(delivery)
-    if isinstance(outcome, Retrying):
-        due_at = outcome.due_at.isoformat(timespec="seconds")
-        log.warning("failed, tried again at %s: %s", due_at, outcome.error, extra=context)
-    else:
-        again = f"mtrigger deliveries retry {delivery.id}"
-        log.error("dead: %s (to try again: %s)", outcome.error, again, extra=context)
-
-
-def _context(delivery: Delivery) -> dict[str, str]:
-    return {"rule": delivery.rule, "action": delivery.action, "delivery": delivery.id}

@@ -15,8 +15,9 @@ from bson.errors import BSONError
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 
+from mtrigger.dead_letters import letter_event
 from mtrigger.errors import Mistake, RulesError
-from mtrigger.events import ChangeEvent, Document
+from mtrigger.events import DEAD_LETTER, ChangeEvent, Document
 from mtrigger.judging import Judgement, judge_enabled
 from mtrigger.planning import filled_in, id_text, lacks_document
 from mtrigger.rules import Operation, Rule, RuleTest
@@ -64,9 +65,7 @@ def check_examples(rule: Rule) -> list[ExampleResult]:
     results, mistakes = [], []
     for example in rule.tests:
         try:
-            event = made_event(
-                example.given, example.operation, example.before, example_namespace(rule), datetime.now(UTC)
-            )
+            event = _example_event(rule, example, datetime.now(UTC))
         except ValueError as error:
             mistakes.append(Mistake(rule.file, example.line, 1, str(error)))
         else:
@@ -76,8 +75,20 @@ def check_examples(rule: Rule) -> list[ExampleResult]:
     return results
 
 
+def _example_event(rule: Rule, example: RuleTest, now: datetime) -> ChangeEvent:
+    if example.operation == DEAD_LETTER:
+        return made_dead_letter(example.given, now)
+    return made_event(example.given, example.operation, example.before, example_namespace(rule), now)
+
+
+def made_dead_letter(letter: Document, time: datetime) -> ChangeEvent:
+    """The event that the dead letter `letter` would be; a delivery's id that it leaves out is made up."""
+    return letter_event(letter, str(letter.get("delivery", "0" * 32)), time)
+
+
 def example_namespace(rule: Rule) -> str:
-    """A collection the rule watches: the first one it names, with `any` for each `*`."""
+    """A collection that the rule, which is none of dead letters, watches: the first one it names, with `any`
+    for each `*`."""
     return rule.collections.patterns[0].replace("*", ANY_NAME)
 
 

@@ -4,6 +4,7 @@ Keeps one promise: the verdict and the previews come from the code that runs liv
 `scopes.work_for`, `Action.preview`). What is made here beside them only explains. Nothing is sent.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,8 +13,8 @@ from mtrigger.actions.base import Preview
 from mtrigger.actions.services import Services
 from mtrigger.conditions import Trace
 from mtrigger.errors import PermanentError, RetryLater
-from mtrigger.events import ChangeEvent
-from mtrigger.matching import Matcher, touches
+from mtrigger.events import DEAD_LETTER, ChangeEvent
+from mtrigger.matching import Matcher, touches, wants_dead_letter
 from mtrigger.planning import owed
 from mtrigger.rules import Rule
 from mtrigger.scopes import work_for
@@ -25,7 +26,7 @@ _OPERATIONS = ("insert", "update", "replace", "delete")
 class Demand:
     """One thing a rule asks of an event before it looks at its condition, and what the event has."""
 
-    name: Literal["enabled", "collection", "operations", "fields"]
+    name: Literal["enabled", "collection", "operations", "fields", "rules"]
     asked: str
     found: str
     met: bool
@@ -76,24 +77,36 @@ def judge_enabled(rule: Rule, event: ChangeEvent) -> Judgement:
 
 
 def _demands(rule: Rule, event: ChangeEvent) -> tuple[Demand, ...]:
+    if rule.dead_letters_of is not None:
+        return (*_enabled(rule), *_dead_letter_demands(rule, event))
     operations = ", ".join(name for name in _OPERATIONS if name in rule.operations)
     demands = [
+        *_enabled(rule),
         Demand(
             "collection",
             ", ".join(rule.collections.patterns),
             event.namespace,
             rule.collections.include(event.namespace),
         ),
-        Demand("operations", operations, event.operation, event.operation in rule.operations),
+        Demand("operations", operations, event.operation, rule.wants(event.operation)),
     ]
     if rule.fields and event.operation in ("update", "replace"):
         touched = event.touched if event.operation == "update" else tuple(event.changed)
         demands.append(
             Demand("fields", ", ".join(rule.fields), ", ".join(touched), touches(event, rule.fields))
         )
-    if not rule.enabled:
-        demands.insert(0, Demand("enabled", "true", "false", met=False))
     return tuple(demands)
+
+
+def _enabled(rule: Rule) -> tuple[Demand, ...]:
+    return () if rule.enabled else (Demand("enabled", "true", "false", met=False),)
+
+
+def _dead_letter_demands(rule: Rule, event: ChangeEvent) -> Iterator[Demand]:
+    yield Demand("operations", DEAD_LETTER, event.operation, event.operation == DEAD_LETTER)
+    if event.operation == DEAD_LETTER and event.document is not None and rule.dead_letters_of:
+        died = str(event.document.get("rule", ""))
+        yield Demand("rules", ", ".join(rule.dead_letters_of), died, wants_dead_letter(rule, event))
 
 
 def previews(rule: Rule, event: ChangeEvent, services: Services) -> list[ActionPreview]:

@@ -7,11 +7,12 @@ cannot change after the event: its operation, its namespace, and the document an
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bson import json_util
 
+from mtrigger.large_events import SHORTENING, SMALL_KEYS, SPLIT, LargeEvents, Manner
 from mtrigger.rules import Rule, collection_regex, database_regex
 
 MOST_CLAUSES = 16
@@ -25,12 +26,14 @@ class StreamPlan:
     """What to ask the server for.
 
     `database` is None for a stream over the deployment. `hash` names everything about the plan that a resume
-    token depends on.
+    token depends on. `cover` is `match` without the rules' conditions.
     """
 
     database: str | None
     match: dict[str, Any]
     hash: str
+    cover: dict[str, Any] = field(default_factory=dict)
+    large_events: LargeEvents = "whole"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +47,28 @@ class PushedRule:
     reason: str
 
 
-def plan(rules: Sequence[Rule], state_database: str) -> StreamPlan:
+def plan(rules: Sequence[Rule], state_database: str, large_events: LargeEvents = "whole") -> StreamPlan:
     """The stream for `rules` (the enabled ones of them). Events of the state database never get through."""
     enabled = [rule for rule in rules if rule.enabled]
     database = _only_database(enabled)
-    clauses = _all_clauses(enabled) if pushes_conditions(rules) else _cover(enabled)
-    wanted: dict[str, Any] = {"$or": clauses} if clauses else {"operationType": "invalidate"}
-    if any(rule.collections.wildcards for rule in enabled):
-        wanted = {"$and": [{"ns.db": {"$ne": state_database}}, wanted]}
-    if database is not None:
-        wanted = {"$or": [wanted, {"operationType": "invalidate"}]}
-    text = json_util.dumps([database, wanted], json_options=json_util.CANONICAL_JSON_OPTIONS)
-    return StreamPlan(database, wanted, hashlib.sha256(text.encode()).hexdigest()[:16])
+
+    def match(clauses: list[dict[str, Any]]) -> dict[str, Any]:
+        wanted: dict[str, Any] = {"$or": clauses} if clauses else {"operationType": "invalidate"}
+        if any(rule.collections.wildcards for rule in enabled):
+            wanted = {"$and": [{"ns.db": {"$ne": state_database}}, wanted]}
+        return wanted if database is None else {"$or": [wanted, {"operationType": "invalidate"}]}
+
+    cover = match(_cover(enabled))
+    wanted = match(_all_clauses(enabled)) if pushes_conditions(rules) else cover
+    named = [database, wanted, *([SPLIT] if large_events == "split" else [])]
+    text = json_util.dumps(named, json_options=json_util.CANONICAL_JSON_OPTIONS)
+    hash_ = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return StreamPlan(database, wanted, hash_, cover, large_events)
 
 
-def pipeline(plan: StreamPlan, start: Mapping[str, Any]) -> list[dict[str, Any]]:
+def pipeline(
+    plan: StreamPlan, start: Mapping[str, Any], manner: Manner = Manner.PLAIN
+) -> list[dict[str, Any]]:
     """The stages of the stream; `start` is the option of `$changeStream` that says where it opens."""
     options: dict[str, Any] = {
         "fullDocument": "whenAvailable",
@@ -67,7 +77,13 @@ def pipeline(plan: StreamPlan, start: Mapping[str, Any]) -> list[dict[str, Any]]
     }
     if plan.database is None:
         options["allChangesForCluster"] = True
-    return [{"$changeStream": options}, {"$match": plan.match}]
+    stages = [{"$changeStream": options}]
+    stages.append({"$match": plan.match if manner < Manner.UNCONDITIONED else plan.cover})
+    if manner >= Manner.SMALL_KEYS:
+        stages.append(SMALL_KEYS)
+    if manner >= Manner.SHORTENED:
+        return stages + SHORTENING
+    return [*stages, SPLIT] if plan.large_events == "split" else stages
 
 
 def pushes_conditions(rules: Iterable[Rule]) -> bool:
@@ -84,6 +100,8 @@ def explain(rules: Iterable[Rule]) -> list[PushedRule]:
 def _pushed(rule: Rule) -> PushedRule:
     if rule.condition is None:
         return PushedRule(rule, {}, (), "")
+    if rule.dead_letters_of is not None:
+        return PushedRule(rule, {}, (rule.condition.text,), "dead letters come from the outbox")
     pushed = rule.condition.pushdown("fullDocument")
     others = sorted(rule.operations.difference(_WHOLE_DOCUMENT))
     if others:

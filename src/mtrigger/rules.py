@@ -13,10 +13,13 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from mtrigger.conditions import Condition
+from mtrigger.events import RESCAN
 from mtrigger.retry import RetryPolicy
 
 Ordering = Literal["document", "rule", "none"]
 Operation = Literal["insert", "update", "replace", "delete"]
+
+_SHOWN_BY_A_RESCAN = frozenset({"insert", "update", "replace"})
 
 
 @dataclass(frozen=True)
@@ -73,19 +76,23 @@ class RuleAction:
 
 @dataclass(frozen=True, slots=True)
 class RuleTest:
-    """One entry of `tests:`: the document after the change, the one before it, the kind of change, and whether
-    the rule must fire. `line` is where the example stands in the rule's file."""
+    """One entry of `tests:`: the document after the change (or a dead letter), the one before it, the kind of
+    change, and whether the rule must fire. `line` is where the example stands in the rule's file."""
 
     given: Mapping[str, Any]
     before: Mapping[str, Any] | None
-    operation: Operation
+    operation: Operation | Literal["dead_letter"]
     expect: Literal["fires", "ignored"]
     line: int
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A declarative rule, checked and compiled."""
+    """A declarative rule, checked and compiled.
+
+    `dead_letters_of` makes it a rule of dead letters: it names the rules whose dead deliveries it wants, all
+    of them when it is empty. Such a rule has no collections, and `DEAD_LETTER` is its only operation.
+    """
 
     name: str
     collections: Collections
@@ -99,3 +106,15 @@ class Rule:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     file: str = ""
     tests: tuple[RuleTest, ...] = ()
+    dead_letters_of: tuple[str, ...] | None = None
+
+    def wants(self, operation: str) -> bool:
+        """Whether events of this kind can concern the rule.
+
+        A rescan shows documents as they are, which is enough for a rule that wants inserts, updates or
+        replacements and whose condition does not ask what was before or what has changed.
+        """
+        if operation != RESCAN:
+            return operation in self.operations
+        asked = {reading.root for reading in self.condition.reads} if self.condition is not None else set()
+        return bool(_SHOWN_BY_A_RESCAN & self.operations) and not asked & {"before", "changed"}

@@ -1,53 +1,79 @@
 """Writes what attempts came to, in batches: while one batch is being written the next one collects.
 
-The promise: an outcome that was put here is written before `run` returns. The number of unwritten ones is
+The promises: an outcome that was put here is written before `run` returns, also when whoever put it is
+cancelled while it waits; what cannot be written can be named (`unwritten`). The number of unwritten ones is
 bounded, so that a state database that is down stops further attempts instead of letting them be repeated.
 """
 
 import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import islice
 
-from mtrigger.deliveries import Settlement
+from mtrigger.deliveries import Delivery, Settlement
 from mtrigger.stores.base import Outbox
 
 MOST_UNWRITTEN = 1_000
-
 
 Flushed = asyncio.Future[None]
 
 
 class Settler:
-    """A bounded queue of settlements and the loop that writes them."""
+    """A bounded queue of settlements and the loop that writes them.
 
-    def __init__(self, outbox: Outbox) -> None:
+    `offer` is given what outcomes owe in their turn (dead letters), once that is durable.
+    """
+
+    def __init__(self, outbox: Outbox, offer: Callable[[Iterable[Delivery]], None]) -> None:
         self._outbox = outbox
-        self._queue: asyncio.Queue[Settlement | Flushed | None] = asyncio.Queue(MOST_UNWRITTEN)
+        self._offer = offer
+        self._waiting: deque[Settlement | Flushed] = deque()
+        self._work = asyncio.Event()
+        self._room = asyncio.Event()
         self._closed = False
 
+    @property
+    def unwritten(self) -> list[Settlement]:
+        """The outcomes that are not known to be durable yet."""
+        return [item for item in self._waiting if isinstance(item, Settlement)]
+
     async def put(self, settlement: Settlement) -> None:
-        """Hand over an outcome; waits while too many are unwritten."""
-        await self._queue.put(settlement)
+        """Hand over an outcome; waits while too many are unwritten. It is handed over even if the wait is
+        cancelled."""
+        self._waiting.append(settlement)
+        self._work.set()
+        while len(self._waiting) > MOST_UNWRITTEN:
+            self._room.clear()
+            await self._room.wait()
 
     async def flush(self) -> None:
         """Return once every outcome that was handed over before is written."""
         written: Flushed = asyncio.get_running_loop().create_future()
-        await self._queue.put(written)
+        self._waiting.append(written)
+        self._work.set()
         await written
 
     def close(self) -> None:
         """No more outcomes will come: let `run` return once all are written."""
         self._closed = True
-        if self._queue.empty():
-            self._queue.put_nowait(None)
+        self._work.set()
 
     async def run(self) -> None:
         """Write until closed and empty."""
-        while not (self._closed and self._queue.empty()):
-            batch = [await self._queue.get()]
-            while not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-            settlements = [item for item in batch if isinstance(item, Settlement)]
-            if settlements:
-                await self._outbox.settle(settlements)
-            for item in batch:
-                if isinstance(item, asyncio.Future) and not item.done():  # a waiter may have been cancelled
-                    item.set_result(None)
+        while not self._closed or self._waiting:
+            await self._work.wait()
+            self._work.clear()
+            while self._waiting:
+                await self._write(list(islice(self._waiting, MOST_UNWRITTEN)))
+
+    async def _write(self, batch: list[Settlement | Flushed]) -> None:
+        """Write the first ones that wait; they are not forgotten before they are durable."""
+        settlements = [item for item in batch if isinstance(item, Settlement)]
+        if settlements:
+            new = await self._outbox.settle(settlements)
+            self._offer(owed for settlement in settlements for owed in settlement.owes if owed.id in new)
+        for item in batch:
+            self._waiting.popleft()
+            if isinstance(item, asyncio.Future) and not item.done():  # a waiter may have been cancelled
+                item.set_result(None)
+        self._room.set()

@@ -25,6 +25,7 @@ from mtrigger.pushdown import StreamPlan
 from mtrigger.resuming import Phase, Resumption, resumption
 from mtrigger.stores.base import Checkpoint, Store
 from mtrigger.stream import MAX_AWAIT_MS, Batch, ChangeStream, StreamPosition
+from mtrigger.supervising import part, pause, until
 
 log = logging.getLogger(__name__)
 
@@ -94,16 +95,16 @@ class Watcher:
     async def run(self) -> None:
         """Watch until `stop`. Raises PositionError, DeploymentError, or what else ended a loop."""
         async with asyncio.TaskGroup() as tasks:
-            reading = tasks.create_task(self._read(), name="reader")
-            planning_ = tasks.create_task(self._plan(), name="planner")
-            keeping = tasks.create_task(self._keep_position(), name="checkpoint")
-            await self._stopping.wait()
+            reading = tasks.create_task(part("reader", self._read()), name="reader")
+            planning_ = tasks.create_task(part("planner", self._plan()), name="planner")
+            keeping = tasks.create_task(part("checkpoint", self._keep_position()), name="checkpoint")
+            await until(self._stopping, (reading, planning_, keeping))
             await asyncio.wait({reading}, timeout=2 * MAX_AWAIT_MS / 1000)
             reading.cancel()
             await self._queue.join()
             planning_.cancel()
             keeping.cancel()
-        await self._save()
+        await part("checkpoint", self._save())
 
     # -- reader ------------------------------------------------------------------------------------------
 
@@ -203,8 +204,8 @@ class Watcher:
     async def _keep_position(self) -> None:
         """Write the position while it moves: at once a second at most, seldom while nothing is owed."""
         since = 0.0
-        while True:
-            await asyncio.sleep(CHECKPOINT_EVERY)
+        while not self._stopping.is_set():
+            await pause(CHECKPOINT_EVERY, self._stopping)
             since += CHECKPOINT_EVERY
             if self._owed_since_saved or since >= IDLE_CHECKPOINT_EVERY:
                 await self._save()

@@ -131,8 +131,8 @@ async def test_an_outcome_is_written_whole(
     assert record.delivery.due_at == due_at
     assert record.settled_at == (None if status is Status.RETRYING else at + timedelta(seconds=0.5))
     assert record.log == (
-        Attempt(NOW, 0.5, "retrying", "first it failed"),
-        Attempt(at, 0.5, status.value, detail),
+        Attempt(1, NOW, 0.5, "retrying", "first it failed"),
+        Attempt(2, at, 0.5, status.value, detail),
     )
     assert await store.still_open(delivery.id) is (status is Status.RETRYING)
 

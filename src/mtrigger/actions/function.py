@@ -22,6 +22,7 @@ from mtrigger.actions.base import ActionConfig, ActionKind, ConfigMistake, Previ
 from mtrigger.actions.services import Services
 from mtrigger.config_types import Timeout, closest
 from mtrigger.templates import SCOPE_NAMES, Templates
+from mtrigger.threads import in_thread
 
 _logger = logging.getLogger(__name__)
 _SHOWN_OF_RESULT = 200
@@ -84,7 +85,7 @@ class Function:
         call = _Call(self._target, self._function, positional, named)
         try:
             async with asyncio.timeout(self._timeout) as limit:
-                result = call() if _is_async(self._function) else await asyncio.to_thread(call)
+                result = call() if _is_async(self._function) else await in_thread(call)
                 if inspect.isawaitable(result):
                     result = await result
         except TimeoutError:

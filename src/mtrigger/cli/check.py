@@ -14,7 +14,7 @@ from mtrigger.errors import RulesError
 from mtrigger.loading import RuleSet, load
 from mtrigger.rules import Rule
 
-_ORDER = ("insert", "update", "replace", "delete")
+_ORDER = ("insert", "update", "replace", "delete", "dead_letter")
 
 
 @click.command()
@@ -69,6 +69,7 @@ def _as_json(rule: Rule) -> dict[str, object]:
         "file": rule.file,
         "enabled": rule.enabled,
         "collections": list(rule.collections.patterns),
+        "dead_letters_of": list(rule.dead_letters_of) if rule.dead_letters_of is not None else None,
         "operations": _operations(rule),
         "fields": list(rule.fields),
         "when": rule.condition.text if rule.condition else None,
@@ -76,12 +77,18 @@ def _as_json(rule: Rule) -> dict[str, object]:
     }
 
 
+def _source(rule: Rule) -> str:
+    if rule.dead_letters_of is not None:
+        return "dead letters"
+    return ", ".join(rule.collections.patterns)
+
+
 def _listing(found: RuleSet) -> str:
-    """The rules in aligned columns: name, collections, operations, actions."""
+    """The rules in aligned columns: name, collections (or dead letters), operations, actions."""
     rows = [
         (
             rule.name,
-            ", ".join(rule.collections.patterns),
+            _source(rule),
             ", ".join(_operations(rule)),
             ", ".join(action.name for action in rule.actions) + ("" if rule.enabled else "  (not enabled)"),
         )

@@ -11,7 +11,7 @@ from mtrigger.cli.options import json_option, rule_options, state_db_option, tog
 from mtrigger.pushdown import PushedRule
 from mtrigger.rules import Rule
 
-_OPERATIONS = ("insert", "update", "replace", "delete")
+_OPERATIONS = ("insert", "update", "replace", "delete", "dead_letter")
 _NO_CONDITIONS = "with this many rules the server filters by collection and operation alone"
 
 
@@ -82,6 +82,7 @@ def _rule(rule: Rule, found: PushedRule | None, *, conditions_go: bool) -> dict[
         "file": rule.file,
         "enabled": rule.enabled,
         "collections": list(rule.collections.patterns),
+        "dead_letters_of": list(rule.dead_letters_of) if rule.dead_letters_of is not None else None,
         "operations": [name for name in _OPERATIONS if name in rule.operations],
         "fields": list(rule.fields),
         "when": condition.text if condition is not None else None,
@@ -136,8 +137,11 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
 def _facts(rule: dict[str, Any], collections: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
     """What there is to say about one rule, under one-word headings."""
 
-    yield "events", f"{', '.join(rule['operations'])} in {', '.join(rule['collections'])}"
-    if rule["name"] in collections:
+    if rule["dead_letters_of"] is not None:
+        yield "events", f"deliveries that die, of {', '.join(rule['dead_letters_of']) or 'every rule'}"
+    else:
+        yield "events", f"{', '.join(rule['operations'])} in {', '.join(rule['collections'])}"
+    if collections.get(rule["name"]) is not None and rule["dead_letters_of"] is None:
         yield "there", ", ".join(collections[rule["name"]]) or "no such collection yet"
     if rule["fields"]:
         yield "fields", f"updates only when they touch {' or '.join(rule['fields'])}"

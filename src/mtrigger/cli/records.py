@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mtrigger.cli.output import iso, one_line, pretty, printable, relaxed, table
-from mtrigger.stores.base import Attempt, Record
+from mtrigger.stores.base import Record
 
 _SHORT_ID = 12
 
@@ -71,22 +71,15 @@ def whole(record: Record) -> dict[str, Any]:
         },
         "log": [
             {
-                "number": number,
+                "number": attempt.number,
                 "at": iso(attempt.at),
                 "took_seconds": attempt.took,
                 "outcome": attempt.outcome,
                 "detail": attempt.detail,
             }
-            for number, attempt in _numbered(record)
+            for attempt in record.log
         ],
     }
-
-
-def _numbered(record: Record) -> Iterator[tuple[int, Attempt]]:
-    """The attempts in the history with their numbers. Of a long one only the end is kept; after a retry on an
-    operator's word the attempts count on."""
-    first = max(0, record.delivery.attempts - len(record.log)) + 1
-    return enumerate(record.log, first)
 
 
 def page(record: Record) -> Iterator[str]:
@@ -111,11 +104,11 @@ def page(record: Record) -> Iterator[str]:
         if text:
             yield f"{name:10}{one_line(text)}"
     yield from _documents(record)
-    for number, attempt in _numbered(record):
-        if number == 1 or attempt is record.log[0]:
-            yield ""
+    for attempt in record.log:
+        if attempt.number == 1 or attempt is record.log[0]:
+            yield ""  # the first one, or the first one after an operator's retry
         took = f"{iso(attempt.at)}, took {attempt.took:.3f} s"
-        yield f"attempt {number}: {attempt.outcome}  ({took})"
+        yield f"attempt {attempt.number}: {attempt.outcome}  ({took})"
         yield from (f"  {line}" for line in printable(attempt.detail).splitlines())
 
 

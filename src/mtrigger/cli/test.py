@@ -33,7 +33,8 @@ _event_options = together(
     click.option(
         "--collection",
         metavar="DB.COLLECTION",
-        help="With --document: where it changed.  [default: the collection of each rule]",
+        help="With --document: where it changed.  [default: the collection of each rule; a rule of dead "
+        "letters takes the document as a dead letter]",
     ),
 )
 
@@ -157,7 +158,7 @@ def _services(loaded: RuleSet) -> Any:
 def _events(rules: Sequence[Rule], given: dict[str, Any]) -> list[tuple[Any, Sequence[Rule]]]:
     """The events in the options, each with the rules to hold it against. Raises UsageError, SettingsError."""
     from mtrigger.errors import SettingsError
-    from mtrigger.examples import example_namespace, made_event, read_events
+    from mtrigger.examples import example_namespace, made_dead_letter, made_event, read_events
 
     if given["event_file"] is not None:
         try:
@@ -166,17 +167,21 @@ def _events(rules: Sequence[Rule], given: dict[str, Any]) -> list[tuple[Any, Seq
         except (OSError, ValueError) as error:  # a file that is not UTF-8 is a ValueError, too
             raise SettingsError(f"{given['event_file']}: {error}") from error
     change = _change(given)
+    of_changes = [rule for rule in rules if rule.dead_letters_of is None or change.collection]
     by_namespace: dict[str, list[Rule]] = {}
-    for rule in rules:
+    for rule in of_changes:
         by_namespace.setdefault(change.collection or example_namespace(rule), []).append(rule)
     now = datetime.now(UTC)
     try:
-        return [
+        events: list[tuple[Any, Sequence[Rule]]] = [
             (made_event(change.document, change.operation, change.before, namespace, now), group)
             for namespace, group in by_namespace.items()
         ]
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    if others := [rule for rule in rules if rule not in of_changes]:
+        events.append((made_dead_letter(change.document, now), others))
+    return events
 
 
 def _change(given: dict[str, Any]) -> _Change:

@@ -6,13 +6,15 @@ import signal
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from mtrigger.cli.options import (
     drain_option,
     dry_run_option,
+    lease_option,
     log_options,
+    position_options,
     rule_options,
-    start_from_option,
     state_options,
 )
 from mtrigger.cli.output import printable
@@ -21,8 +23,9 @@ from mtrigger.cli.output import printable
 @click.command()
 @rule_options
 @state_options
-@start_from_option
+@position_options
 @drain_option
+@lease_option
 @dry_run_option
 @log_options
 def watch(log_format: str, log_level: str, **given: Any) -> None:
@@ -34,9 +37,11 @@ def watch(log_format: str, log_level: str, **given: Any) -> None:
     from mtrigger import engine
     from mtrigger.logs import set_up_logging
     from mtrigger.settings import Settings, read_mail_settings
+    from mtrigger.stopping import TIDYING_UP, Stop, leave_within
 
     set_up_logging(log_format, log_level)
     smtp, mail_from = read_mail_settings(os.environ)
+    source = click.get_current_context().get_parameter_source("start_from")
     settings = Settings(
         rules=given["rules"],
         templates=given["templates"],
@@ -44,7 +49,12 @@ def watch(log_format: str, log_level: str, **given: Any) -> None:
         state_uri=given["state_uri"],
         state_db=given["state_db"],
         start_from=given["start_from"],
+        # A variable of the environment stays there for every start: that is no word about this one.
+        afresh=source is ParameterSource.COMMANDLINE,
+        on_history_lost=given["on_history_lost"],
+        on_invalid_token=given["on_invalid_token"],
         drain=given["drain"],
+        lease=given["lease"],
         dry_run=given["dry_run"],
         smtp=smtp,
         mail_from=mail_from,
@@ -52,10 +62,13 @@ def watch(log_format: str, log_level: str, **given: Any) -> None:
     )
 
     async def run() -> None:
-        stop = engine.Stop()
+        stop = Stop()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.request)
-        await engine.run(settings, stop, show_preview)
+        try:
+            await engine.run(settings, stop, show_preview)
+        finally:
+            leave_within(TIDYING_UP)
 
     asyncio.run(run())
 

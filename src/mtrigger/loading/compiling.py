@@ -11,9 +11,11 @@ from mtrigger.actions.base import ConfigMistake
 from mtrigger.conditions import Condition, parse, parse_mapping
 from mtrigger.config_types import closest
 from mtrigger.errors import ConditionError
-from mtrigger.loading.models import RuleFile, Test, valid_name
+from mtrigger.events import DEAD_LETTER
+from mtrigger.loading.models import On, RuleFile, Test, valid_name
 from mtrigger.loading.nodes import Entry, Mapping, Node, Place, Report, Scalar, Sequence, find, merge, plain
 from mtrigger.loading.scalar_text import place_in
+from mtrigger.loading.sources import check_source, operations_of
 from mtrigger.loading.validation import dotted, shown, validate
 from mtrigger.rules import Collections, Rule, RuleAction, RuleTest
 from mtrigger.templates import Templates
@@ -57,26 +59,26 @@ def compile_rule(draft: Draft, name: str, templates: Templates, report: Report) 
     model = validate(RuleFile, draft.node, report)
     when = draft.node.get("when")
     condition = _condition(when, report) if when is not None else None
+    if model is not None:
+        check_source(model, draft.node, condition, report)
     entries = _actions(draft, templates, report)
     tests = _tests(model, draft.node, report) if model else ()
     if model is None or len(report.mistakes) > before:
         return None
-    operations = set(model.on.operations)
-    if "update" in operations:
-        operations.add("replace")
     return Rule(
         name=name,
-        collections=Collections(model.on.collection),
+        collections=Collections(model.on.collection or ()),
         actions=entries,
         description=model.description,
         enabled=model.enabled,
-        operations=frozenset(operations),
+        operations=operations_of(model.on),
         fields=model.on.fields,
         condition=condition,
         ordering=model.ordering,
         retry=model.retry.policy(),
         file=draft.node.place.source.name,
         tests=tests,
+        dead_letters_of=model.on.rules if model.on.dead_letters else None,
     )
 
 
@@ -240,12 +242,13 @@ def _tests(model: RuleFile, rule: Mapping, report: Report) -> tuple[RuleTest, ..
         given, before = (
             _document(getattr(test, key), find(node, (key,))[0], report) for key in ("given", "before")
         )
-        tests.append(_test(test, given, before, node))
+        tests.append(_test(test, given, before, model.on, node))
     return tuple(tests)
 
 
-def _test(test: Test, given: Any, before: Any, node: Node) -> RuleTest:
-    return RuleTest(given or {}, before, test.operation, test.expect, node.place.line)
+def _test(test: Test, given: Any, before: Any, on: On, node: Node) -> RuleTest:
+    operation = DEAD_LETTER if on.dead_letters else test.operation
+    return RuleTest(given or {}, before, operation, test.expect, node.place.line)
 
 
 def _document(value: Any, node: Node, report: Report) -> Any:

@@ -17,6 +17,7 @@ from mtrigger.loading.compiling import Draft, compile_rule, name_of, unknown_act
 from mtrigger.loading.interpolation import Surroundings, fill_in
 from mtrigger.loading.models import Defaults
 from mtrigger.loading.nodes import Place, Report, Source
+from mtrigger.loading.sources import check_names, wants_dead_letters
 from mtrigger.loading.validation import explain, validate
 from mtrigger.loading.yaml_source import read_documents
 from mtrigger.rules import Rule
@@ -95,6 +96,7 @@ class _Loading:
         self._rules: list[Rule] = []
         self._files: list[Path] = []
         self._names: dict[str, Place] = {}
+        self._nodes: dict[str, nodes.Mapping] = {}
 
     def read_folder(self, folder: Path, inherited: _Defaults, above: frozenset[Path]) -> None:
         """Read the rule files of `folder` and of those in it. `above` stops links that lead in circles."""
@@ -169,7 +171,10 @@ class _Loading:
         if not documents and len(self._report.mistakes) == before:
             self._report.add_at(str(file), 1, 1, "the file holds no rule")
         for node in documents:
-            merged = nodes.merge(defaults.rule, node) if defaults.rule else node
+            under = defaults.rule
+            if under is not None and wants_dead_letters(node):
+                under = under.without("on")  # what is said there is about changes
+            merged = nodes.merge(under, node) if under else node
             assert isinstance(merged, nodes.Mapping)
             draft = Draft(merged, defaults.actions, alone=len(documents) == 1)
             name, place = name_of(draft, self._report)
@@ -177,6 +182,7 @@ class _Loading:
             rule = compile_rule(draft, name, self._templates, self._report)
             if rule is not None and name:
                 self._rules.append(rule)
+                self._nodes[name] = merged
 
     def _claim(self, name: str, place: Place) -> None:
         if not name:
@@ -214,6 +220,10 @@ class _Loading:
 
     def finish(self, rules: Path) -> RuleSet:
         """The rules. Raises RulesError if anything was wrong."""
+        known = dict.fromkeys(self._names, False)
+        known |= {rule.name: rule.dead_letters_of is not None for rule in self._rules}
+        for rule in self._rules:
+            check_names(rule, self._nodes[rule.name], known, self._report)
         mistakes: tuple[Mistake, ...] = self._report.mistakes
         if not mistakes and not self._rules:
             raise SettingsError(f"there is no rule in {rules}: no file there ends in .yaml or .yml")

@@ -71,11 +71,18 @@ class OnDefaults(_Model):
 
 
 class On(OnDefaults):
-    """Which events a rule wants."""
+    """Which events a rule wants: changes in collections, or dead letters."""
 
-    collection: OneOrMore[Annotated[str, AfterValidator(valid_collection)]] = Field(
-        description="database.collection, or a list of them; `*` is a wildcard: shop.*, *.orders",
-        examples=["shop.orders", ["shop.orders", "archive.*"]],
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["collection"]}, {"required": ["dead_letters"]}]}
+    )
+
+    dead_letters: Flag = Field(
+        default=False, description="true: the rule fires for deliveries that die, instead of for changes"
+    )
+    rules: OneOrMore[Annotated[str, AfterValidator(valid_name)]] = Field(
+        default=(),
+        description="With dead_letters: only for deliveries of these rules (default: of every rule)",
     )
 
 
