@@ -1,0 +1,145 @@
+"""A mutant for each rule of the design: the rule is broken in a copy of the source, and the test that holds
+it must fail there. A rule without such a test is only a wish.
+
+A mutation is an exact piece of text and what replaces it. When the code changes, so that the text is no
+longer there exactly once, the mutant says so: rewrite it, do not drop it.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import mtrigger
+
+PROJECT = Path(__file__).parent.parent.parent
+SOURCE = Path(mtrigger.__file__).parent
+
+TEST_FAILED = 1
+"""pytest's exit code when tests ran and some failed; 2 and above would mean that nothing was tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A broken rule: in `file`, `sound` becomes `broken`, and then `test` must fail."""
+
+    rule: str
+    file: str
+    sound: str
+    broken: str
+    test: str
+
+
+SLOW_OUTBOX = "tests/faults/test_position.py::test_the_position_never_runs_ahead_of_a_slow_outbox"
+
+MUTANTS = [
+    Mutant(
+        rule="the position moves only after the insert",
+        file="watcher.py",
+        sound="            for start in range(0, len(events), EVENTS_AT_ONCE):\n",
+        broken="            self._position = batches[-1].position\n"
+        "            for start in range(0, len(events), EVENTS_AT_ONCE):\n",
+        test=SLOW_OUTBOX,
+    ),
+    Mutant(
+        rule="an idle position does not overtake events that wait",
+        file="watcher.py",
+        sound="                    await self._queue.put(batch)\n",
+        broken="                    if not batch.events:\n"
+        "                        self._position = batch.position\n"
+        "                    await self._queue.put(batch)\n",
+        test=SLOW_OUTBOX,
+    ),
+    Mutant(
+        rule="a time is opened at, not behind",
+        file="stream.py",
+        sound='        return {"startAtOperationTime": self.cluster_time}\n',
+        broken="        time = self.cluster_time\n"
+        '        return {"startAtOperationTime": Timestamp(time.time, time.inc + 1)}\n',
+        test="tests/faults/test_position.py::test_going_on_by_time_brings_everything_of_that_moment_again",
+    ),
+    Mutant(
+        rule="what is in the outbox already is not dispatched again",
+        file="stores/mongo.py",
+        sound="        new = once.keys() - existing\n",
+        broken="        new = set(once.keys())\n",
+        test="tests/contract/test_outbox.py::test_add_says_which_deliveries_were_not_there_before",
+    ),
+    Mutant(
+        rule="a delivery's id is a function of the event, the rule and the action alone",
+        file="deliveries.py",
+        sound='    text = f"{cluster}\\0{token}\\0{rule}\\0{action}"\n',
+        broken='    text = f"{cluster}\\0{token}\\0{rule}\\0{action}\\0{datetime.now()}"\n',
+        test="tests/unit/test_planning.py::test_ids_do_not_depend_on_when_an_event_is_read",
+    ),
+    Mutant(
+        rule="a document's deliveries share a lane",
+        file="planning.py",
+        sound='    if ordering == "none":\n',
+        broken='    if ordering != "rule":\n',
+        test="tests/unit/test_planning.py::test_changes_of_one_document_share_a_lane_and_others_do_not",
+    ),
+    Mutant(
+        rule="a lane waits while its first delivery waits",
+        file="lanes.py",
+        sound="        self._lanes[delivery.lane][0] = delivery\n        self._line_up(delivery.lane)\n",
+        broken="        self._lanes[delivery.lane].rotate(-1)\n        self._line_up(delivery.lane)\n",
+        test="tests/unit/test_lanes.py::test_a_lane_waits_for_its_first_delivery_and_others_do_not",
+    ),
+    Mutant(
+        rule="an outcome is written once however often its write is repeated",
+        file="stores/rows.py",
+        sound='    unwritten = {"$not": {"$elemMatch": {"number": number, "at": settlement.at}}}\n',
+        broken='    unwritten = {"$exists": True}\n',
+        test="tests/contract/test_outbox.py::test_settling_twice_writes_once",
+    ),
+]
+
+
+def copy_of_source(folder: Path) -> Path:
+    """A copy of the package in `folder`, to be put on PYTHONPATH; returns the package's folder."""
+    return Path(shutil.copytree(SOURCE, folder / "mtrigger"))
+
+
+def run_tests(tests: list[str], source: Path) -> subprocess.CompletedProcess[str]:
+    """Run `tests` against the package in `source`."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
+        cwd=PROJECT,
+        env={**environment, "PYTHONPATH": str(source.parent)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_tests_pass_on_an_unbroken_copy(tmp_path: Path) -> None:
+    """Else their failing on a broken one would say nothing."""
+    source = copy_of_source(tmp_path)
+
+    done = run_tests(sorted({mutant.test for mutant in MUTANTS}), source)
+
+    assert done.returncode == 0, done.stdout
+    assert "skipped" not in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.rule)
+def test_a_broken_rule_is_noticed(mutant: Mutant, tmp_path: Path) -> None:
+    """The named test fails as soon as the rule does not hold."""
+    source = copy_of_source(tmp_path)
+    file = source / mutant.file
+    text = file.read_text()
+    assert text.count(mutant.sound) == 1, f"{mutant.file} has changed: rewrite the mutant"
+    file.write_text(text.replace(mutant.sound, mutant.broken))
+
+    done = run_tests([mutant.test], source)
+
+    assert done.returncode == TEST_FAILED, done.stdout + done.stderr
+    assert re.search(rf"^FAILED {re.escape(mutant.test)}", done.stdout, re.MULTILINE), done.stdout
