@@ -183,6 +183,52 @@ async def test_the_history_keeps_the_latest_attempts(store: Store) -> None:
     ]
 
 
+async def test_what_a_death_owes_is_there_with_it_and_new_once(store: Store) -> None:
+    """Dead letters become deliveries of their own, to be dispatched; settling again owes nothing new."""
+    delivery, other = delivery_at(1), delivery_at(2)
+    letter = delivery_at(3, line=LineKey("tell", "email"))
+    await store.add([delivery, other])
+    death = replace(settlement_of(delivery, Dead("550")), owes=(letter,))
+
+    assert await store.settle([death, settlement_of(other, Delivered())]) == {letter.id}
+
+    assert (await record_of(store, delivery)).status is Status.DEAD
+    assert await store.owed(PARTITION, LineKey("tell", "email"), "", 10) == [letter]
+    assert await store.settle([death]) == set()
+    await store.settle([settlement_of(letter, Delivered())])
+    assert await store.settle([death]) == set()
+    assert (await record_of(store, letter)).status is Status.DELIVERED
+
+
+async def test_a_death_whose_letter_was_written_before_a_crash_owes_it_once(store: Store) -> None:
+    """The letter was durable, the outcome was not: the delivery dies once more and its letter is there."""
+    delivery, letter = delivery_at(1), delivery_at(2, line=LineKey("tell", "email"))
+    await store.add([delivery])
+    await store.add([letter])
+
+    assert await store.settle([replace(settlement_of(delivery, Dead("550")), owes=(letter,))]) == set()
+
+    assert (await record_of(store, delivery)).status is Status.DEAD
+    assert await store.count(Query(rule="tell")) == 1
+
+
+async def test_attempts_are_numbered_anew_after_an_operators_retry(store: Store) -> None:
+    """The history keeps the old ones; each carries its number."""
+    delivery = delivery_at(1)
+    await store.add([delivery])
+    await store.settle([settlement_of(delivery, Retrying("busy", LATER))])
+    await store.settle([settlement_of(replace(delivery, attempts=1), Dead("no"), LATER)])
+    await store.reopen(Query())
+    await store.settle([settlement_of(delivery, Dead("still no"), LATER + timedelta(minutes=1))])
+
+    record = await record_of(store, delivery)
+    assert [(attempt.number, attempt.detail) for attempt in record.log] == [
+        (1, "busy"),
+        (2, "no"),
+        (1, "still no"),
+    ]
+
+
 # -- reopen and discard --------------------------------------------------------------------------------------
 
 
