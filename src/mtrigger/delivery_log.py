@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Retrying, Settlement, Suppressed
+from mtrigger.ownership import Interrupted
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,11 @@ def tell(delivery: Delivery, outcome: Outcome) -> None:
         case Dead(error):
             again = f"mtrigger deliveries retry {delivery.id}"
             log.error("dead: %s (to try again: %s)", error, again, extra=names)
+
+
+def tell_interrupted(delivery: Delivery, error: Interrupted) -> None:
+    """Say that an attempt was cut off, which does not count."""
+    log.warning("interrupted, and made again by whoever owns the stream: %s", error, extra=_names(delivery))
 
 
 def tell_unwritten(settlements: Sequence[Settlement]) -> None:

@@ -3,6 +3,7 @@
 Promise: whatever is wrong with it at the start is one sentence with the way out, never a driver's traceback.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,8 @@ OLDEST_WIRE_VERSION = 17  # MongoDB 6.0: stored images, fast $match on change st
 SELECTION_MS = 10_000
 SOCKET_MS = 30_000
 """Longer than any answer takes; a connection that is silent for longer is dead, not slow."""
+
+_SYSTEM_DATABASES = frozenset({"admin", "config", "local"})
 
 _DECODING: dict[str, Any] = {
     "tz_aware": True,
@@ -115,21 +118,59 @@ async def starting_time(
 
     Raises DeploymentError when it is the oldest one and the oplog may not be read.
     """
-    if start_from == "now":
+    if start_from in ("now", "rescan"):
         return now
     if isinstance(start_from, datetime):
         return Timestamp(int(start_from.timestamp()), 1)
     try:
-        entry = await client["local"]["oplog.rs"].find_one(sort=[("$natural", 1)])
+        oldest = await _oldest(client)
     except OperationFailure as error:
         raise DeploymentError(
             f"The start of the oplog cannot be read ({reason(error)}): grant `read` on the database "
             "`local`, or start from a time instead of `oldest`."
         ) from error
-    if entry is None:
+    if oldest is None:
         raise DeploymentError("There is no oplog here: start from a time instead of `oldest`.")
-    oldest: Timestamp = entry["ts"]
     return oldest
+
+
+async def oldest_time(client: AsyncMongoClient[dict[str, Any]]) -> Timestamp | None:
+    """The cluster time of the first change the oplog holds; None where it cannot be known."""
+    try:
+        return await _oldest(client)
+    except OperationFailure:
+        return None  # a user without `read` on `local`, or a mongos
+
+
+async def _oldest(client: AsyncMongoClient[dict[str, Any]]) -> Timestamp | None:
+    entry = await client["local"]["oplog.rs"].find_one({}, {"ts": 1}, sort=[("$natural", 1)])
+    return entry["ts"] if entry is not None else None
+
+
+async def current_time(client: AsyncMongoClient[dict[str, Any]]) -> Timestamp:
+    """The deployment's cluster time."""
+    hello = await client.admin.command("hello")
+    now: Timestamp = hello["operationTime"]
+    return now
+
+
+async def collections(
+    client: AsyncMongoClient[dict[str, Any]], database_patterns: Iterable[str]
+) -> dict[str, Mapping[str, Any]]:
+    """The collections of the databases that some pattern may mean: namespace -> options.
+
+    Views, time series and MongoDB's own collections have no changes to watch, and are not among them.
+    Raises OperationFailure when they may not be listed.
+    """
+    databases = set(database_patterns)
+    if any("*" in name for name in databases):
+        databases = set(await client.list_database_names()) - _SYSTEM_DATABASES
+    wanted = {"type": "collection", "name": {"$not": {"$regex": r"^system\."}}}
+    return {
+        f"{database}.{collection['name']}": collection.get("options", {})
+        for database in databases
+        async for collection in await client[database].list_collections(filter=wanted)
+    }
 
 
 def reason(error: PyMongoError) -> str:

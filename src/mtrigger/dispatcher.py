@@ -9,17 +9,18 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mtrigger.actions.base import Action
 from mtrigger.dead_letters import told
 from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Retrying, Settlement
-from mtrigger.delivery_log import tell, tell_unwritten
+from mtrigger.delivery_log import tell, tell_interrupted, tell_unwritten
 from mtrigger.errors import MtriggerError, PermanentError, RetryLater
+from mtrigger.events import ChangeEvent
 from mtrigger.lanes import Line
 from mtrigger.matching import Matcher
 from mtrigger.ownership import Interrupted
@@ -51,6 +52,15 @@ LONGEST_TEXT = 2_000
 """Characters of an error or of an action's account that are kept: every attempt adds one to the row."""
 
 
+Complete = Callable[[ChangeEvent], Awaitable[ChangeEvent]]
+"""Gives an event the document that was too large to be stored with it (see `lookups`)."""
+
+
+async def as_stored(event: ChangeEvent) -> ChangeEvent:
+    """The event as it is, whatever it lacks."""
+    return event
+
+
 @dataclass(frozen=True, slots=True)
 class Runner:
     """How the deliveries of one line are run: the action, opened, and its rule."""
@@ -62,8 +72,9 @@ class Runner:
 class Dispatcher:
     """Runs the deliveries of one partition: `serve` and `load` first, then `run`, and `offer` beside it."""
 
-    def __init__(self, outbox: Outbox, partition: str) -> None:
+    def __init__(self, outbox: Outbox, partition: str, complete: Complete = as_stored) -> None:
         self._outbox = outbox
+        self._complete = complete
         self._partition = partition
         self._settler = Settler(outbox, self.offer)
         self._matcher = Matcher(())
@@ -120,7 +131,10 @@ class Dispatcher:
                 self._pump_all()
                 await until(self._drained, (settling, reopening))
             finally:
-                self._running = False  # also when a task has died: nothing new can be started then
+                # Also when a task has died: nothing new can be started then, and every loop must end, even
+                # one whose cancellation was lost (see `supervising.pause`).
+                self._running = False
+                self._drained.set()
             reopening.cancel()
             self._settler.close()
             await settling
@@ -218,11 +232,9 @@ class Dispatcher:
                     self._pump(key)
                     return
                 at, started = datetime.now(UTC), time.perf_counter()
-                outcome = await _outcome(runner, delivery, at)
+                outcome = await _outcome(runner, delivery, self._complete, at)
         except Interrupted as error:
-            log.warning(
-                "interrupted, made again if the stream stays ours: %s", error, extra=_context(delivery)
-            )
+            tell_interrupted(delivery, error)
             line.retry(delivery)
             self._pump(key)
             return
@@ -244,10 +256,14 @@ class Dispatcher:
         return await self._outbox.still_open(delivery.id)
 
 
-async def _outcome(runner: Runner, delivery: Delivery, now: datetime) -> Outcome:
+async def _outcome(runner: Runner, delivery: Delivery, complete: Complete, now: datetime) -> Outcome:
     """Run the action; every exception becomes an outcome here and nowhere else."""
     try:
-        detail = storable(await runner.action.run(work_for(runner.rule, delivery, now)))
+        event = await complete(delivery.event)
+        if event.flaw:
+            raise PermanentError(f"the change cannot be read, so the action was not run: {event.flaw}")
+        work = work_for(runner.rule, replace(delivery, event=event), now)
+        detail = storable(await runner.action.run(work))
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():

@@ -1,8 +1,8 @@
 """The whole: starts the parts in the right order, supervises them, reloads rules, drains, and stops.
 
-Promises: what is already owed is loaded before the stream opens; the first position is durable before the
-first event is read; a part that dies ends the engine with its error; a stop in good order loses and repeats
-nothing.
+Promises: nothing begins before the stream is this process's own; what is already owed is loaded before the
+stream opens; the first position is durable before the first event is read; a part that dies ends the engine
+with its error; a stop in good order loses and repeats nothing.
 """
 
 import asyncio
@@ -10,27 +10,28 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pymongo import AsyncMongoClient
-from pymongo.errors import PyMongoError
 
 from mtrigger import actions, preflight, pushdown
 from mtrigger.actions.base import Preview, Work
 from mtrigger.actions.services import Services
-from mtrigger.deployment import Deployment, connect, examine, same_cluster, starting_time
+from mtrigger.databases import state_store, watched_client
+from mtrigger.deployment import Deployment, examine, same_cluster, starting_time
 from mtrigger.dispatcher import Dispatcher, Runner
 from mtrigger.dry_run import Rehearsal
-from mtrigger.embedded import EmbeddedServer, default_data_folder
-from mtrigger.errors import DeploymentError, PositionError, RulesError, SettingsError
+from mtrigger.errors import PositionError, RulesError, SettingsError
 from mtrigger.loading import RuleSet, default_templates, load
 from mtrigger.matching import Matcher
-from mtrigger.redaction import redact_uri
 from mtrigger.reloading import RuleFiles
 from mtrigger.settings import Settings, parse_start_from
+from mtrigger.standby import Owned, owned
+from mtrigger.stopping import Stop, bounded
 from mtrigger.stores.base import Checkpoint, LineKey, Store
-from mtrigger.stores.memory import MemoryStore
-from mtrigger.stores.mongo import MongoStore
+from mtrigger.supervising import part, until
+from mtrigger.threads import in_thread
 from mtrigger.watcher import Watched, Watcher
 
 log = logging.getLogger(__name__)
@@ -41,92 +42,70 @@ STREAM = "main/0"
 Show = Callable[[Work, Preview], None]
 
 
-class Stop:
-    """A request to stop: the first asks for good order, the second for haste."""
-
-    def __init__(self) -> None:
-        self.requested = asyncio.Event()
-        self.hurried = asyncio.Event()
-
-    def request(self) -> None:
-        """Ask (again). Fit for a signal handler of the loop."""
-        if self.requested.is_set():
-            self.hurried.set()
-        self.requested.set()
-
-
 async def run(settings: Settings, stop: Stop, show: Show) -> None:
     """Watch with the rules in `settings.rules` until `stop`. `show` gets what a dry run would have done.
 
     Raises RulesError, SettingsError, DeploymentError or PositionError when it cannot start or go on, each
-    with a sentence for the user.
+    with a sentence for the user; PartError when a part dies; CutShortError when stopping takes too long.
     """
-    async with started(settings, show) as engine:
-        await engine.run(stop)
+    await bounded(_run(settings, stop, show), stop, settings.drain)
+
+
+async def _run(settings: Settings, stop: Stop, show: Show) -> None:
+    async with started(settings, stop, show) as engine:
+        if engine is not None:
+            await engine.run(stop)
 
 
 @asynccontextmanager
-async def started(settings: Settings, show: Show) -> AsyncIterator["Engine"]:
-    """An engine whose position is durable, so that no change from now on is missed once it runs."""
+async def started(settings: Settings, stop: Stop, show: Show) -> AsyncIterator["Engine | None"]:
+    """An engine that owns its stream and whose position is durable, so that no change from now on is missed
+    once it runs. None when `stop` is requested while another process owns the stream.
+    """
     files = RuleFiles(settings.rules, settings.templates or default_templates(settings.rules))
-    rules = await asyncio.to_thread(_load, settings)
-    async with _client(settings) as (client, uri):
+    rules = await in_thread(partial(_load, settings))
+    async with watched_client(settings) as (client, uri):
         deployment = await examine(client, uri)
         await _consider(rules, settings, client)
-        async with _store(settings, client) as store:
-            services = Services(rules.templates, settings.smtp, settings.mail_from)
-            try:
-                engine = Engine(settings, client, store, services, show, files)
-                await engine.start(rules, deployment)
-                yield engine
-            finally:
-                await services.close()
+        async with state_store(settings, client) as store:
+            place = partial(_place, settings, client, store, deployment)
+            async with owned(store, place, settings.lease, stop.requested) as stream:
+                if stream is None:
+                    yield None
+                    return
+                rules = await _newest(rules, files, settings, client)
+                services = Services(rules.templates, settings.smtp, settings.mail_from)
+                try:
+                    engine = Engine(settings, client, stream, services, show, files)
+                    await engine.start(rules)
+                    yield engine
+                finally:
+                    await services.close()
+
+
+async def _newest(
+    rules: RuleSet, files: RuleFiles, settings: Settings, client: AsyncMongoClient[dict[str, Any]]
+) -> RuleSet:
+    """The rules as they are now; the given ones where nothing has changed since, or not for the better."""
+    if not files.changed():
+        return rules
+    try:
+        changed = await in_thread(partial(_load, settings))
+        await _consider(changed, settings, client)
+    except (RulesError, SettingsError) as error:
+        _refuse(error)
+        return rules
+    return changed
+
+
+def _refuse(error: RulesError | SettingsError) -> None:
+    for line in str(error).splitlines():
+        log.error("%s", line)
+    log.error("the rules were not reloaded: the ones before stay in force until this is mended")
 
 
 def _load(settings: Settings) -> RuleSet:
     return load(settings.rules, settings.templates, settings.environ)
-
-
-@asynccontextmanager
-async def _client(settings: Settings) -> AsyncIterator[tuple[AsyncMongoClient[dict[str, Any]], str]]:
-    """A client of the deployment to watch; of an embedded server where none is named."""
-    if settings.uri:
-        async with connect(settings.uri) as client:
-            yield client, settings.uri
-        return
-    data = default_data_folder(settings.environ)
-    server = await asyncio.to_thread(EmbeddedServer.start, data)
-    log.info("no --uri given: using an embedded MongoDB at %s, its data in %s", server.uri, data)
-    try:
-        async with connect(server.uri) as client:
-            yield client, server.uri
-    finally:
-        await asyncio.to_thread(server.stop)
-
-
-@asynccontextmanager
-async def _store(settings: Settings, client: AsyncMongoClient[dict[str, Any]]) -> AsyncIterator[Store]:
-    """The state: in memory for a dry run, else in the watched deployment or where --state-uri says."""
-    if settings.dry_run:
-        yield MemoryStore()
-        return
-    async with connect(settings.state_uri) if settings.state_uri else _shared(client) as home:
-        store = MongoStore(home, settings.state_db)
-        try:
-            await store.open()
-        except PyMongoError as error:
-            raise DeploymentError(
-                f"The state database {settings.state_db!r} cannot be used (the role `readWrite` on it is "
-                f"needed): {redact_uri(str(error))}"
-            ) from error
-        yield store
-
-
-@asynccontextmanager
-async def _shared(
-    client: AsyncMongoClient[dict[str, Any]],
-) -> AsyncIterator[AsyncMongoClient[dict[str, Any]]]:
-    yield client
 
 
 async def _consider(rules: RuleSet, settings: Settings, client: AsyncMongoClient[dict[str, Any]]) -> None:
@@ -143,6 +122,25 @@ async def _consider(rules: RuleSet, settings: Settings, client: AsyncMongoClient
         raise SettingsError("\n".join(grave))
 
 
+async def _place(
+    settings: Settings, client: AsyncMongoClient[dict[str, Any]], store: Store, deployment: Deployment
+) -> Checkpoint:
+    """The stored position, or a first one, written before the stream opens: a crash before the first event
+    must not start from a later "now"."""
+    stored = await store.checkpoint(STREAM)
+    if stored is None:
+        start = await starting_time(client, parse_start_from(settings.start_from), deployment.now)
+        first = Checkpoint(STREAM, None, start, deployment.cluster_id, "", datetime.now(UTC))
+        return await store.begin(first)
+    if not same_cluster(stored.cluster_id, deployment.cluster_id):
+        raise PositionError(
+            f"The stored position belongs to another deployment ({stored.cluster_id}) than this one "
+            f"({deployment.cluster_id}). If --uri is right and everything is to begin from now, run "
+            "`mtrigger checkpoint reset` and start again; else mend --uri or --state-uri."
+        )
+    return stored
+
+
 class Engine:
     """The parts, once everything they need is there."""
 
@@ -150,26 +148,26 @@ class Engine:
         self,
         settings: Settings,
         client: AsyncMongoClient[dict[str, Any]],
-        store: Store,
+        stream: Owned,
         services: Services,
         show: Show,
         files: RuleFiles,
     ) -> None:
         self._settings = settings
         self._client = client
-        self._store = store
+        self._stream = stream
         self._services = services
         self._show = show
         self._files = files
-        self._dispatcher = Dispatcher(store, STREAM)
+        self._dispatcher = Dispatcher(stream.store, STREAM)
 
-    async def start(self, rules: RuleSet, deployment: Deployment) -> None:
-        """Find the position, and load what is owed, before anything is read."""
-        checkpoint = await self._first_checkpoint(deployment)
+    async def start(self, rules: RuleSet) -> None:
+        """Load what is owed, before anything is read."""
+        checkpoint = self._stream.checkpoint
         await self._dispatcher.serve(self._runners(rules))
         await self._dispatcher.load()
         self._watcher = Watcher(
-            self._client, self._store, self._dispatcher.offer, checkpoint, self._watched(rules)
+            self._client, self._stream.store, self._dispatcher.offer, checkpoint, self._watched(rules)
         )
         since = datetime.fromtimestamp(checkpoint.cluster_time.time, UTC).isoformat()
         log.info("watching %s with %s, from %s on", *_summary(rules), since)
@@ -178,16 +176,20 @@ class Engine:
         """Run until `stop`, then stop in good order. Raises what a part died of."""
         try:
             async with asyncio.TaskGroup() as parts:
-                dispatching = parts.create_task(self._dispatcher.run())
-                watching = parts.create_task(self._watcher.run())
-                reloading = parts.create_task(self._reload())
-                await stop.requested.wait()
+                dispatching = parts.create_task(self._dispatcher.run(), name="dispatcher")
+                watching = parts.create_task(self._watcher.run(), name="watcher")
+                reloading = parts.create_task(
+                    part("reloading", self._reload(stop.requested)), name="reloading"
+                )
+                owning = parts.create_task(part("lease", self._stream.lasts()), name="lease")
+                await until(stop.requested, (dispatching, watching, reloading, owning))
                 log.info("stopping: what was read is stored, what runs may end (again to hurry)")
                 reloading.cancel()
                 self._watcher.stop()
-                await watching
-                await self._drain(stop)
+                draining = parts.create_task(part("drain", self._drain(stop)), name="drain")
+                await asyncio.wait({watching, draining})
                 await dispatching
+                owning.cancel()
         except BaseExceptionGroup as group:
             raise _first(group) from group
         log.info("stopped; the position is saved")
@@ -200,23 +202,6 @@ class Engine:
         if not draining.done():
             draining.cancel()
             await self._dispatcher.drain(0)
-
-    async def _first_checkpoint(self, deployment: Deployment) -> Checkpoint:
-        """The stored position, or a first one, written before the stream opens: a crash before the first
-        event must not start from a later "now"."""
-        stored = await self._store.checkpoint(STREAM)
-        if stored is None:
-            start_from = parse_start_from(self._settings.start_from)
-            start = await starting_time(self._client, start_from, deployment.now)
-            first = Checkpoint(STREAM, None, start, deployment.cluster_id, "", datetime.now(UTC))
-            return await self._store.begin(first)
-        if not same_cluster(stored.cluster_id, deployment.cluster_id):
-            raise PositionError(
-                f"The stored position belongs to another deployment ({stored.cluster_id}) than this one "
-                f"({deployment.cluster_id}). If --uri is right and everything is to begin from now, run "
-                "`mtrigger checkpoint reset` and start again; else mend --uri or --state-uri."
-            )
-        return stored
 
     def _watched(self, rules: RuleSet) -> Watched:
         return Watched(Matcher(rules.rules), pushdown.plan(rules.rules, self._settings.state_db))
@@ -233,17 +218,15 @@ class Engine:
                     runners[LineKey(rule.name, entry.name)] = Runner(rule, action)
         return runners
 
-    async def _reload(self) -> None:
+    async def _reload(self, ending: asyncio.Event) -> None:
         """Take over changed rules, all at once or not at all; for ever."""
-        async for _ in self._files.changes():
+        async for _ in self._files.changes(ending):
             try:
-                changed = await asyncio.to_thread(_load, self._settings)
+                changed = await in_thread(partial(_load, self._settings))
                 await _consider(changed, self._settings, self._client)
                 runners = self._runners(changed)
             except (RulesError, SettingsError) as error:
-                for line in str(error).splitlines():
-                    log.error("%s", line)
-                log.error("the rules were not reloaded: the ones before stay in force until this is mended")
+                _refuse(error)
             else:
                 await self._dispatcher.serve(runners)
                 self._watcher.use(self._watched(changed))

@@ -6,6 +6,7 @@ The tree:
       SettingsError                 64   an option, an environment variable or an address is wrong
       RulesError                    64   rule files with mistakes (all of them, with file, line and column)
       DeploymentError               69   MongoDB cannot be reached, or cannot be watched as it stands
+      OwnershipError                75   another process owns the stream
       PositionError                 78   the stored position needs an operator
     ConditionError                       a `when:` expression that cannot be read (where, what was expected)
     PermanentError                       raised by an action: trying again is pointless
@@ -57,6 +58,12 @@ class DeploymentError(MtriggerError):
     """MongoDB cannot be reached, or cannot be watched as it stands (no replica set, no permission)."""
 
     exit_code = 69
+
+
+class OwnershipError(MtriggerError):
+    """Another process owns the stream: this one may not write any more, or not yet."""
+
+    exit_code = 75
 
 
 class PositionError(MtriggerError):

@@ -5,11 +5,13 @@ read back without loss. Positions are the `_data` strings of resume tokens: Mong
 comparing two as text compares their order in the stream.
 """
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
+from bson import json_util
 from bson.timestamp import Timestamp
 
 Document = Mapping[str, Any]
@@ -27,7 +29,24 @@ none        not known (an update that was not looked up, a delete without pre-im
 
 DATA_OPERATIONS = ("insert", "update", "replace", "delete")
 
+DEAD_LETTER: Final = "dead_letter"
+"""The operation of an event that is no change: a delivery has died. `document` says which, and why."""
+
+Part = Literal["document", "before", "updated", "raw", "key"]
+"""A part of an event that may be too large to travel or to be stored with it."""
+
+LONGEST_TOKEN = 2_000
+"""Characters of a resume token that are kept as an event's position. A token holds the document's `_id`,
+which may be megabytes long; the order of two events is decided long before."""
+
+RESCAN = "rescan"
+"""The operation of an event that is no change: a document was found as it is. Its token is made by
+`ChangeEvent.of_document`."""
+
 _NOTHING: Document = {}
+
+_PLACE_AT, _PLACE_END = 20, 32
+"""Where the token of a rescan holds its place in the order of reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +56,10 @@ class ChangeEvent:
     `token` is the sortable position of the event; `key` the documentKey (`_id` and shard key);
     `updated` maps dotted paths to new values and `removed` lists dotted paths (updates only);
     `time` is the server's wall clock, aware, in UTC.
+
+    `left_out` names the parts that were too large to come along; `flaw` says, when something in the event
+    cannot be read, what and why, and `raw` then holds the bytes. `size` is about how many bytes it takes
+    (0: not known, little).
     """
 
     token: str
@@ -52,11 +75,21 @@ class ChangeEvent:
     cluster_time: Timestamp
     time: datetime
     image: Image
+    left_out: tuple[Part, ...] = ()
+    flaw: str = ""
+    raw: bytes = b""
+    size: int = field(default=0, compare=False)
 
     @property
     def namespace(self) -> str:
         """`database.collection`."""
         return f"{self.database}.{self.collection}"
+
+    @property
+    def identity(self) -> str:
+        """What is the same whenever the event is read again: its token, but for the place in the order of
+        reading that a rescan's token holds, too, and that may shift."""
+        return self.token[:_PLACE_AT] + self.token[_PLACE_END:] if self.operation == RESCAN else self.token
 
     @property
     def touched(self) -> tuple[str, ...]:
@@ -76,12 +109,14 @@ class ChangeEvent:
 
     def with_document(self, document: Document, image: Image) -> Self:
         """The same event with its document filled in."""
-        return replace(self, document=document, image=image)
+        left_out = tuple(part for part in self.left_out if part != "document")
+        return replace(self, document=document, image=image, left_out=left_out)
 
     @classmethod
-    def from_change(cls, change: Document) -> Self:
-        """Make an event from a document of a change stream. Unknown operation types are kept as they are."""
-        operation = str(change["operationType"])
+    def from_change(cls, change: Document, flaw: str = "", raw: bytes = b"", size: int = 0) -> Self:
+        """Make an event from a document of a change stream. Unknown operation types are kept as they are;
+        `leftOut` names what was too large to be sent (see `large_events.SHORTENING`)."""
+        operation = str(change.get("operationType", ""))
         namespace = change.get("ns") or _NOTHING
         description = change.get("updateDescription") or _NOTHING
         document, before = change.get("fullDocument"), change.get("fullDocumentBeforeChange")
@@ -97,7 +132,7 @@ class ChangeEvent:
         elif wall_time.tzinfo is None:
             wall_time = wall_time.replace(tzinfo=UTC)
         return cls(
-            token=change["_id"]["_data"],
+            token=position_of(change["_id"]["_data"]),
             operation=operation,
             database=namespace.get("db", ""),
             collection=namespace.get("coll", ""),
@@ -110,11 +145,66 @@ class ChangeEvent:
             cluster_time=cluster_time,
             time=wall_time,
             image=image,
+            left_out=tuple(change.get("leftOut") or ()),
+            flaw=flaw,
+            raw=raw,
+            size=size,
+        )
+
+    @classmethod
+    def of_document(
+        cls, namespace: tuple[str, str], document: Document, noted: Timestamp, place: int
+    ) -> Self:
+        """The event that a rescan, which began at `noted`, found `document` of a (database, collection) as the
+        `place`-th one.
+
+        Its token sorts behind every change before `noted`, before every change from then on, and by `place`
+        among the documents of the rescan.
+        """
+        database, collection = namespace
+        key = {"_id": document["_id"]}
+        name = json_util.dumps([database, collection, key], json_options=json_util.CANONICAL_JSON_OPTIONS)
+        start = f"82{noted.time:08X}{noted.inc:08X}00"
+        return cls(
+            token=f"{start}{place:012X}{hashlib.sha256(name.encode()).hexdigest()[:32].upper()}",
+            operation=RESCAN,
+            database=database,
+            collection=collection,
+            key=key,
+            document=document,
+            before=None,
+            updated=_NOTHING,
+            removed=(),
+            truncated=(),
+            cluster_time=noted,
+            time=datetime.fromtimestamp(noted.time, UTC),
+            image="stored",
+        )
+
+    @classmethod
+    def unknown(cls, token: str, flaw: str) -> Self:
+        """An event of which nothing but its position can be made out; `flaw` says why."""
+        return cls(
+            token=token,
+            operation="unknown",
+            database="",
+            collection="",
+            key=_NOTHING,
+            document=None,
+            before=None,
+            updated=_NOTHING,
+            removed=(),
+            truncated=(),
+            cluster_time=Timestamp(0, 0),
+            time=datetime.fromtimestamp(0, UTC),
+            image="none",
+            flaw=flaw,
         )
 
     def to_row(self) -> dict[str, Any]:
         """The event as a BSON-ready document, for a delivery's row. Dotted paths are kept as pairs, so that
         they need no escaping."""
+        seldom = {"left_out": list(self.left_out), "flaw": self.flaw, "raw": self.raw}
         return {
             "token": self.token,
             "operation": self.operation,
@@ -129,6 +219,7 @@ class ChangeEvent:
             "cluster_time": self.cluster_time,
             "time": self.time,
             "image": self.image,
+            **{name: value for name, value in seldom.items() if value},
         }
 
     @classmethod
@@ -149,7 +240,22 @@ class ChangeEvent:
             cluster_time=row["cluster_time"],
             time=time if time.tzinfo else time.replace(tzinfo=UTC),
             image=row["image"],
+            left_out=tuple(row.get("left_out") or ()),
+            flaw=row.get("flaw") or "",
+            raw=bytes(row.get("raw") or b""),
         )
+
+
+def position_of(token: str) -> str:
+    """The sortable position in a resume token's `_data`: the token itself, or of a very long one its
+    beginning, which orders it, and a hash, which tells it apart.
+
+    Events with the same beginning do not exist: before the document's key it holds the time and the number
+    of the operation within its transaction.
+    """
+    if len(token) <= LONGEST_TOKEN:
+        return token
+    return token[:LONGEST_TOKEN] + hashlib.sha256(token.encode()).hexdigest().upper()
 
 
 def cluster_time_of(token: str) -> Timestamp:

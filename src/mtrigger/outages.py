@@ -18,7 +18,14 @@ class Outage:
         self._failures = 0
 
     async def wait(self, error: Exception) -> None:
-        """It failed: pause before it is tried again, with full jitter."""
+        """It failed: pause before it is tried again, with full jitter.
+
+        Raises CancelledError when the failure is that of a task which is being cancelled: the driver may have
+        turned the cancellation into an error, and trying again would never end.
+        """
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
         if not self._failures:
             log.warning(
                 "%s was interrupted; trying again until it works, nothing is lost: %s", self._what, error

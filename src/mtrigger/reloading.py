@@ -5,6 +5,7 @@ them stands. The system's notices make it quick; looking at the files every few 
 on network file systems and when a whole folder is replaced.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -27,15 +28,24 @@ class RuleFiles:
         self._folders = sorted({rules if rules.is_dir() else rules.parent, templates})
         self._seen = self._fingerprint()
 
-    async def changes(self) -> AsyncIterator[None]:
-        """Yield after every change, for ever."""
+    def changed(self) -> bool:
+        """Whether anything has changed since the last look, which this is from now on."""
+        now, before = self._fingerprint(), self._seen
+        self._seen = now
+        return now != before
+
+    async def changes(self, ending: asyncio.Event) -> AsyncIterator[None]:
+        """Yield after every change, until `ending` is set."""
         there = [folder for folder in self._folders if folder.is_dir()]
         async for _ in awatch(
-            *there, debounce=DEBOUNCE_MS, step=50, rust_timeout=LOOK_EVERY_MS, yield_on_timeout=True
+            *there,
+            debounce=DEBOUNCE_MS,
+            step=50,
+            rust_timeout=LOOK_EVERY_MS,
+            yield_on_timeout=True,
+            stop_event=ending,
         ):
-            now = self._fingerprint()
-            if now != self._seen:
-                self._seen = now
+            if self.changed():
                 yield
 
     def _fingerprint(self) -> Fingerprint:

@@ -14,10 +14,18 @@ from mtrigger.config_types import closest
 from mtrigger.errors import SettingsError
 from mtrigger.redaction import redact_uri
 
-__all__ = ["Settings", "StartFrom", "parse_start_from", "read_mail_settings", "redact_uri"]
+__all__ = ["Policy", "Settings", "StartFrom", "parse_start_from", "read_mail_settings", "redact_uri"]
 
-StartFrom = Literal["now", "oldest"] | datetime
-"""Where the very first start begins: now, the oldest change in the history, or a moment (aware)."""
+StartFrom = Literal["now", "oldest", "rescan"] | datetime
+"""Where the very first start begins: now, the oldest change in the history, a moment (aware); or now, after
+every document that is there has been held against the rules."""
+
+Policy = Literal["fail", "rescan", "from-now", "from-oldest"]
+"""What to do when the stream cannot go on at its position: end and ask an operator; hold the documents that
+are there against the rules and go on from now; go on from now; go on with the oldest change there is."""
+
+SHORTEST_LEASE, LONGEST_LEASE = 1.0, 3600.0
+"""Seconds. Shorter than this and a slow election takes the stream away; longer and nobody takes over."""
 
 _NOT_IN_DATABASE = set('/\\ ."$*<>:|?\0')
 
@@ -28,8 +36,9 @@ class Settings:
 
     `uri` is None for an embedded server; an empty `state_uri` means that the state is kept where the rules
     watch; `templates` None means the folder beside the rules; `smtp` None that there is no mail server;
-    `start_from` is as `parse_start_from` reads it; `drain` is in seconds. `environ` fills in `${NAME}` in
-    rule files. Raises SettingsError for addresses and names that cannot be.
+    `start_from` is as `parse_start_from` reads it, and `afresh` says that somebody has just asked for it, so
+    that it holds although a position is missing that there once was; `drain` and `lease` are in seconds.
+    `environ` fills in `${NAME}` in rule files. Raises SettingsError for what cannot be.
     """
 
     rules: Path
@@ -40,7 +49,11 @@ class Settings:
     smtp: SmtpServer | None = None
     mail_from: str = ""
     start_from: str = "now"
+    afresh: bool = False
+    on_history_lost: Policy = "fail"
+    on_invalid_token: Policy = "fail"  # noqa: S105 - a resume token is no secret
     drain: float = 30.0
+    lease: float = 15.0
     dry_run: bool = False
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -48,6 +61,8 @@ class Settings:
         _check_uri(self.uri or "", "--uri")
         _check_uri(self.state_uri, "--state-uri")
         parse_start_from(self.start_from)
+        if not SHORTEST_LEASE <= self.lease <= LONGEST_LEASE:
+            raise SettingsError(f"--lease is from {SHORTEST_LEASE:g}s to {LONGEST_LEASE:g}s")
         name = self.state_db
         if not name or len(name.encode()) > 63 or _NOT_IN_DATABASE & set(name):
             raise SettingsError(f"{name!r} cannot be the name of a database; change --state-db")
@@ -56,17 +71,21 @@ class Settings:
 
 
 def parse_start_from(text: str) -> StartFrom:
-    """Read `now`, `oldest` or an ISO 8601 time with its zone. Raises SettingsError."""
+    """Read `now`, `oldest`, `rescan` or an ISO 8601 time with its zone. Raises SettingsError."""
     if text == "now":
         return "now"
     if text == "oldest":
         return "oldest"
+    if text == "rescan":
+        return "rescan"
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        near = closest(text, ("now", "oldest"))
+        near = closest(text, ("now", "oldest", "rescan"))
         hint = (
-            f"did you mean {near!r}?" if near else "it is now, oldest, or a time such as 2026-01-31T10:00:00Z"
+            f"did you mean {near!r}?"
+            if near
+            else "it is now, oldest, rescan, or a time such as 2026-01-31T10:00:00Z"
         )
         raise SettingsError(f"{text!r} is no start; {hint}") from None
     if moment.tzinfo is None:

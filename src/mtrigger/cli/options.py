@@ -65,10 +65,27 @@ state_db_option = _option(
 )
 start_from_option = _option(
     "--start-from",
-    metavar="[now|oldest|TIME]",
+    metavar="[now|oldest|rescan|TIME]",
     default="now",
     show_default=True,
-    help="Where the very first start begins: now, the oldest change there is, or an ISO 8601 time with zone.",
+    help="Where the very first start begins: now, the oldest change there is, or an ISO 8601 time with zone; "
+    "rescan: hold the documents that are there against the rules, and go on from now.",
+)
+_POLICIES = click.Choice(["fail", "rescan", "from-now", "from-oldest"])
+on_history_lost_option = _option(
+    "--on-history-lost",
+    type=_POLICIES,
+    default="fail",
+    show_default=True,
+    help="What to do when the oplog no longer reaches back to the position: end and ask; hold the documents "
+    "against the rules and go on from now; go on from now; go on with the oldest change there is.",
+)
+on_invalid_token_option = _option(
+    "--on-invalid-token",
+    type=_POLICIES,
+    default="fail",
+    show_default=True,
+    help="The same for when neither the position nor its time can be resumed from.",
 )
 drain_option = _option(
     "--drain",
@@ -77,6 +94,14 @@ drain_option = _option(
     default="30s",
     show_default=True,
     help="How long running actions may take to finish when mtrigger is stopped.",
+)
+lease_option = _option(
+    "--lease",
+    type=DurationType(),
+    metavar="DURATION",
+    default="15s",
+    show_default=True,
+    help="How long a watcher may be silent before another one, standing by, takes over.",
 )
 dry_run_option = _option(
     "--dry-run", is_flag=True, default=False, help="Watch and match, show what would be done, and do nothing."
@@ -109,6 +134,7 @@ def together(*decorators: Callable[[CommandT], CommandT]) -> Callable[[CommandT]
     return decorate
 
 
+position_options = together(start_from_option, on_history_lost_option, on_invalid_token_option)
 rule_options = together(rules_option, templates_option)
 state_options = together(uri_option, state_uri_option, state_db_option)
 log_options = together(log_format_option, log_level_option)

@@ -7,17 +7,36 @@ What every store promises, and `tests/contract` holds each of them to:
 * `add` is idempotent by delivery id and says which of the deliveries are now to be dispatched.
 * `owed` yields the open deliveries of a line in the order of their positions.
 * A settled delivery is never opened again except by `reopen`, on an operator's word.
+* Once it is `owned`, nothing is written for a stream that this process may not own any more.
 """
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
-
-from bson.timestamp import Timestamp
+from typing import NamedTuple, Protocol, Self
 
 from mtrigger.deliveries import Delivery, Settlement, Status
+from mtrigger.ownership import Fence, Lease
+from mtrigger.stores.gaps import Gaps
+from mtrigger.stores.positions import Checkpoint, Positions, Rescan
+
+__all__ = [
+    "ATTEMPTS_LOGGED",
+    "DELIVERED_KEPT_SECONDS",
+    "Attempt",
+    "Checkpoint",
+    "Leases",
+    "LineKey",
+    "Outbox",
+    "Positions",
+    "Query",
+    "Record",
+    "Rescan",
+    "Store",
+    "Tally",
+]
 
 DELIVERED_KEPT_SECONDS = 7 * 86_400
 """How long delivered, suppressed and discarded rows are kept. They are the memory that makes reading an
@@ -26,29 +45,6 @@ event twice harmless, so this must exceed the longest stretch that is ever read 
 
 ATTEMPTS_LOGGED = 50
 """The latest attempts that a delivery's history keeps."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """The durable position of one stream partition.
-
-    `token` is the resume token everything up to which has been dealt with (None before the first one), read
-    through the pipeline with `pipeline_hash`; `cluster_time` is its time, the fallback when the token cannot
-    be used. `previous` holds the last few tokens, newest last.
-    """
-
-    stream: str
-    token: Mapping[str, Any] | None
-    cluster_time: Timestamp
-    cluster_id: str
-    pipeline_hash: str
-    updated_at: datetime
-    previous: tuple[Mapping[str, Any], ...] = ()
-
-    @property
-    def position(self) -> str:
-        """The sortable text of `token`, "" before the first one."""
-        return str(self.token["_data"]) if self.token else ""
 
 
 class LineKey(NamedTuple):
@@ -60,8 +56,10 @@ class LineKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One line of a delivery's history: when, for how many seconds, what came of it."""
+    """One line of a delivery's history: which attempt (from 1; again from 1 after an operator's retry), when,
+    for how many seconds, what came of it."""
 
+    number: int
     at: datetime
     took: float
     outcome: str
@@ -103,29 +101,30 @@ class Tally:
     oldest_open: datetime | None
 
 
-class Positions(Protocol):
-    """Durable positions of streams."""
+class Leases(Protocol):
+    """Who owns which stream. What fails here is raised at once: the time it takes counts."""
 
-    async def checkpoint(self, stream: str) -> Checkpoint | None:
-        """The stored position of `stream`, or None before its first start.
+    async def current(self, stream: str) -> Lease | None:
+        """The lease of `stream`; None if there is none that can be read."""
+        ...
 
-        Raises PositionError when what is stored cannot be read.
+    async def take(self, stream: str, seen: Lease | None, owner: str, seconds: float) -> Checkpoint | None:
+        """Own `stream` from now on, in a new epoch, if its lease is still exactly what was `seen`.
+
+        Returns the checkpoint as it is at that moment, None if somebody was quicker or there is none.
         """
         ...
 
-    async def begin(self, checkpoint: Checkpoint) -> Checkpoint:
-        """Write the first position of a stream. Returns the stored one: an earlier one if there was."""
+    async def renew(self, stream: str, lease: Lease) -> bool:
+        """Move the counter. False if the stream has another owner by now."""
         ...
 
-    async def advance(self, checkpoint: Checkpoint) -> None:
-        """Move the position. The token it had goes to the end of `previous`, which keeps the last five.
-
-        Raises PositionError when there is none: somebody removed it while it was in use.
-        """
+    async def release(self, stream: str, lease: Lease) -> None:
+        """Say that whoever waits may take over; nothing if there is another owner already."""
         ...
 
-    async def reset(self, stream: str) -> bool:
-        """Forget the position of `stream`; False if there was none."""
+    async def renewed_ago(self, stream: str) -> float | None:
+        """Seconds since the last renewal, by the database's own clock, for people; None if there was none."""
         ...
 
 
@@ -133,7 +132,24 @@ class Outbox(Protocol):
     """What is owed, what was done, what is dead."""
 
     async def add(self, deliveries: Sequence[Delivery]) -> AbstractSet[str]:
-        """Make `deliveries` durable. Returns the ids to dispatch: those that were not there before."""
+        """Make `deliveries` durable. Returns the ids to dispatch: those that were not there before, and,
+        when `owned`, those an earlier owner stored that were never attempted.
+
+        (It may have stored them after the new owner had loaded what was owed: then nobody knows of them.)
+        """
+        ...
+
+    async def owe(self, deliveries: Sequence[Delivery]) -> AbstractSet[str]:
+        """The same for a process that does not dispatch: whoever does finds them with `take_reopened`.
+        Returns the ids that were not there before."""
+        ...
+
+    async def known(self, ids: Sequence[str]) -> AbstractSet[str]:
+        """Those of `ids` that are there, whatever became of them."""
+        ...
+
+    async def newest(self, partition: str) -> str:
+        """The last position of any delivery of `partition`, "" when there is none."""
         ...
 
     async def lines(self, partition: str) -> AbstractSet[LineKey]:
@@ -144,17 +160,26 @@ class Outbox(Protocol):
         """At most `limit` open deliveries of `line` behind the position `after` ("": from the first)."""
         ...
 
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
+    async def settle(self, settlements: Sequence[Settlement]) -> AbstractSet[str]:
         """Write what attempts came to, each once however often it is called. A delivery that was discarded
-        meanwhile stays discarded."""
+        meanwhile stays discarded.
+
+        What the outcomes owe is durable before any of them. Returns the ids of it to dispatch, like `add`.
+        """
+        ...
+
+    def permit(self) -> AbstractAsyncContextManager[None]:
+        """What an attempt is made within: see `ownership.Fence.permit`. Always given unless `owned`."""
         ...
 
     async def still_open(self, delivery_id: str) -> bool:
         """Whether the delivery is still owed (nobody discarded it)."""
         ...
 
-    async def take_reopened(self, partition: str, limit: int) -> list[Delivery]:
-        """Deliveries an operator wants tried now, each handed out once."""
+    async def take_reopened(
+        self, partition: str, limit: int, full: AbstractSet[LineKey] = frozenset()
+    ) -> list[Delivery]:
+        """Deliveries an operator wants tried now, each handed out once; none of the lines in `full`."""
         ...
 
     async def find(self, query: Query, limit: int) -> list[Record]:
@@ -183,7 +208,22 @@ class Outbox(Protocol):
 
 
 class Store(Positions, Outbox, Protocol):
-    """Both, in one place."""
+    """All of it, in one place."""
+
+    @property
+    def gaps(self) -> Gaps:
+        """What was knowingly skipped."""
+        ...
+
+    @property
+    def leases(self) -> Leases:
+        """Who owns which stream."""
+        ...
+
+    def owned(self, fence: Fence) -> Self:
+        """The same store for the owner of a stream: every write waits until `fence` is passed, and what the
+        server itself can check (the position) it checks."""
+        ...
 
     async def open(self) -> None:
         """Make the store ready: connections, collections, indexes."""

@@ -5,8 +5,10 @@ It keeps the contract of `stores.base` for as long as the process lives.
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import AbstractAsyncContextManager, nullcontext
+from copy import copy
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from operator import attrgetter
 
 from mtrigger.deliveries import (
@@ -19,8 +21,12 @@ from mtrigger.deliveries import (
     Status,
     Suppressed,
 )
-from mtrigger.errors import PositionError
-from mtrigger.stores.base import ATTEMPTS_LOGGED, Attempt, Checkpoint, LineKey, Query, Record, Tally
+from mtrigger.errors import OwnershipError, PositionError
+from mtrigger.ownership import Fence, Lease
+from mtrigger.processes import shown
+from mtrigger.stores.base import ATTEMPTS_LOGGED, Attempt, Checkpoint, Leases, LineKey, Query, Record, Tally
+from mtrigger.stores.gaps import Gaps, MemoryGaps
+from mtrigger.stores.memory_leases import MemoryLeases
 
 _KEPT_TOKENS = 5
 
@@ -29,6 +35,7 @@ _KEPT_TOKENS = 5
 class _Row:
     record: Record
     reopened: bool = False
+    epoch: int = 0
 
 
 class MemoryStore:
@@ -36,7 +43,21 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._checkpoints: dict[str, Checkpoint] = {}
+        self._starts: dict[str, int] = {}
+        self.gaps: Gaps = MemoryGaps()
+        self.leases: Leases = MemoryLeases(self._checkpoints)
         self._rows: dict[str, _Row] = {}
+        self._fence: Fence | None = None
+
+    def owned(self, fence: Fence) -> "MemoryStore":
+        """The same rows and positions for the owner of a stream."""
+        mine = copy(self)
+        mine._fence = fence
+        return mine
+
+    async def _passable(self) -> None:
+        if self._fence is not None:
+            await self._fence.passed()
 
     async def open(self) -> None:
         """Nothing to do."""
@@ -51,22 +72,70 @@ class MemoryStore:
         return self._checkpoints.setdefault(checkpoint.stream, checkpoint)
 
     async def advance(self, checkpoint: Checkpoint) -> None:
+        await self._passable()
         before = self._checkpoints.get(checkpoint.stream)
         if before is None:
             raise PositionError(f"The checkpoint {checkpoint.stream!r} was removed while it was in use.")
+        if self._fence is not None and not (before.lease and before.lease.is_held_by(self._fence.lease)):
+            owner = shown(before.lease.owner if before.lease else "")
+            raise OwnershipError(f"The position was not written: the stream is owned by {owner} now.")
+        self._move(before, checkpoint, before.lease)
+
+    async def put(self, checkpoint: Checkpoint) -> Checkpoint:
+        before = self._checkpoints.get(checkpoint.stream, checkpoint)
+        epoch = before.lease.epoch if before.lease is not None else 0
+        self._move(before, checkpoint, Lease("", epoch + 1, 0, 0.0, released=True))
+        return self._checkpoints[checkpoint.stream]
+
+    def _move(self, before: Checkpoint, checkpoint: Checkpoint, lease: Lease | None) -> None:
         previous = before.previous
         if before.token and before.token != checkpoint.token:
             previous = (*previous, before.token)[-_KEPT_TOKENS:]
-        self._checkpoints[checkpoint.stream] = replace(checkpoint, previous=previous)
+        if _has_moved(before, checkpoint):
+            self._starts.pop(checkpoint.stream, None)
+        self._checkpoints[checkpoint.stream] = replace(checkpoint, previous=previous, lease=lease)
+
+    async def note_start(self, stream: str) -> int:
+        if stream not in self._checkpoints:
+            return 0
+        self._starts[stream] = self._starts.get(stream, 0) + 1
+        return self._starts[stream]
+
+    async def forget_starts(self, stream: str) -> None:
+        self._starts.pop(stream, None)
 
     async def reset(self, stream: str) -> bool:
+        self._starts.pop(stream, None)
         return self._checkpoints.pop(stream, None) is not None
 
     async def add(self, deliveries: Sequence[Delivery]) -> AbstractSet[str]:
+        await self._passable()
+        epoch = self._fence.lease.epoch if self._fence is not None else 0
         new = {delivery.id: delivery for delivery in deliveries if delivery.id not in self._rows}
+        unknown = {d.id for d in deliveries if self._fence is not None and self._is_unknown(d.id, epoch)}
         for key, delivery in new.items():
-            self._rows[key] = _Row(Record(delivery, Status.PENDING, "", None, ()))
-        return new.keys()
+            self._rows[key] = _Row(Record(delivery, Status.PENDING, "", None, ()), epoch=epoch)
+        return new.keys() | unknown
+
+    def _is_unknown(self, delivery_id: str, epoch: int) -> bool:
+        """Whether an earlier owner stored this and it was never attempted."""
+        row = self._rows.get(delivery_id)
+        if row is None or row.epoch == epoch or row.record.status not in OPEN:
+            return False
+        return not row.record.delivery.attempts
+
+    async def owe(self, deliveries: Sequence[Delivery]) -> AbstractSet[str]:
+        new = await self.add(deliveries)
+        for key in new:
+            self._rows[key] = replace(self._rows[key], reopened=True)
+        return new
+
+    async def known(self, ids: Sequence[str]) -> AbstractSet[str]:
+        return self._rows.keys() & set(ids)
+
+    async def newest(self, partition: str) -> str:
+        deliveries = (row.record.delivery for row in self._rows.values())
+        return max((row.position for row in deliveries if row.partition == partition), default="")
 
     def _open(self, partition: str) -> list[Delivery]:
         return [
@@ -83,21 +152,31 @@ class MemoryStore:
         behind = [row for row in rows if row.position > after]
         return sorted(behind, key=attrgetter("position"))[:limit]
 
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
+    async def settle(self, settlements: Sequence[Settlement]) -> AbstractSet[str]:
+        await self._passable()
+        new = await self.add([delivery for settlement in settlements for delivery in settlement.owes])
         for settlement in settlements:
             row = self._rows.get(settlement.delivery.id)
             if row is not None and row.record.status in OPEN and not _written(row.record, settlement):
                 self._rows[settlement.delivery.id] = replace(row, record=_settled(row.record, settlement))
+        return new
+
+    def permit(self) -> AbstractAsyncContextManager[None]:
+        return self._fence.permit() if self._fence is not None else nullcontext()
 
     async def still_open(self, delivery_id: str) -> bool:
         row = self._rows.get(delivery_id)
         return row is not None and row.record.status in OPEN
 
-    async def take_reopened(self, partition: str, limit: int) -> list[Delivery]:
+    async def take_reopened(
+        self, partition: str, limit: int, full: AbstractSet[LineKey] = frozenset()
+    ) -> list[Delivery]:
+        await self._passable()
         reopened = [
             row
             for row in self._rows.values()
             if row.reopened and row.record.status in OPEN and row.record.delivery.partition == partition
+            if (row.record.delivery.rule, row.record.delivery.action) not in full
         ]
         wanted = sorted(reopened, key=attrgetter("record.delivery.position"))[:limit]
         for row in wanted:
@@ -142,9 +221,15 @@ class MemoryStore:
         return [row for row in rows if row.record.status in statuses and _means(query, row.record)]
 
 
+def _has_moved(before: Checkpoint, checkpoint: Checkpoint) -> bool:
+    """The first token of a stream that was opened by its time is no progress."""
+    there = checkpoint.cluster_time == before.cluster_time and checkpoint.rescan == before.rescan
+    return not (there and before.token in (None, checkpoint.token))
+
+
 def _settled(record: Record, settlement: Settlement) -> Record:
     delivery = replace(record.delivery, attempts=settlement.delivery.attempts + 1, due_at=None)
-    settled_at: datetime | None = settlement.at + timedelta(seconds=settlement.took)
+    settled_at: datetime | None = settlement.ended_at
     match settlement.outcome:
         case Delivered(detail):
             status, error = Status.DELIVERED, ""
@@ -155,7 +240,7 @@ def _settled(record: Record, settlement: Settlement) -> Record:
             status, detail = Status.DEAD, error
         case Suppressed(reason):
             status, detail, error = Status.SUPPRESSED, reason, ""
-    attempt = Attempt(settlement.at, settlement.took, status.value, detail)
+    attempt = Attempt(delivery.attempts, settlement.at, settlement.took, status.value, detail)
     return Record(delivery, status, error, settled_at, (*record.log, attempt)[-ATTEMPTS_LOGGED:])
 
 

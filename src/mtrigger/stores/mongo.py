@@ -1,71 +1,64 @@
-"""The store in MongoDB: collections `checkpoints` and `deliveries` of the state database.
+"""The store in MongoDB: collections `checkpoints`, `deliveries` and `gaps` of the state database.
 
 Promise: what a method wrote is on a majority when it returns. A passing fault (network, election, disk full)
 is waited out with growing pauses, however long it takes, because giving up would either lose an event or run
 an action twice.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
 
-from pymongo import ASCENDING, AsyncMongoClient, WriteConcern
+from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, ReturnDocument, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
-from mtrigger.deliveries import OPEN, Delivery, Settlement, Status
-from mtrigger.errors import PositionError
-from mtrigger.faults import Fault, classify
-from mtrigger.outages import Outage
-from mtrigger.stores.base import Checkpoint, LineKey, Query, Record, Tally
+from mtrigger.deliveries import Delivery, Settlement
+from mtrigger.errors import OwnershipError, PositionError
+from mtrigger.ownership import Fence
+from mtrigger.processes import shown
+from mtrigger.stores.base import Checkpoint, Leases, LineKey
+from mtrigger.stores.fitting import TOO_DEEP, Portion, TooDeepError, portions
+from mtrigger.stores.gaps import Gaps
+from mtrigger.stores.mongo_gaps import MongoGaps
+from mtrigger.stores.mongo_leases import MongoLeases, held_by
+from mtrigger.stores.mongo_records import MongoRecords
 from mtrigger.stores.rows import (
-    KEEP,
     checkpoint_fields,
     delivery_row,
-    meaning,
+    freeing,
+    moving,
     read_checkpoint,
-    read_delivery,
-    read_record,
     settling,
 )
+from mtrigger.stores.steadiness import StateOutage, steadily
 
 DUPLICATE_KEY = 11000
-_KEPT_TOKENS = 5
-
-P = ParamSpec("P")
-T = TypeVar("T")
-Method = Callable[Concatenate["MongoStore", P], Coroutine[Any, Any, T]]
 
 
-def _steadily(method: Method[P, T]) -> Method[P, T]:
-    """Wait out passing faults: call `method` again until it returns or fails for good."""
+class MongoStore(MongoRecords):
+    """Positions, outbox and leases in one database. The client must decode dates as aware (`tz_aware=True`).
 
-    @wraps(method)
-    async def steady(self: "MongoStore", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        while True:
-            try:
-                result = await method(self, *args, **kwargs)
-            except PyMongoError as error:
-                if classify(error) not in (Fault.PASSING, Fault.FORBIDDEN):
-                    raise
-                await self._outage.wait(error)
-            else:
-                self._outage.over()
-                return result
+    With a `fence` it is the store of a stream's owner.
+    """
 
-    return steady
-
-
-class MongoStore:
-    """Positions and outbox in one database. The client must decode dates as aware (`tz_aware=True`)."""
-
-    def __init__(self, client: AsyncMongoClient[dict[str, Any]], database: str) -> None:
+    def __init__(
+        self, client: AsyncMongoClient[dict[str, Any]], database: str, fence: Fence | None = None
+    ) -> None:
+        self._client = client
+        self._database = database
+        self._fence = fence
         durable = WriteConcern("majority")
         state = client.get_database(database, write_concern=durable)
-        self._deliveries = state.get_collection("deliveries")
+        super().__init__(state.get_collection("deliveries"))
         self._checkpoints = state.get_collection("checkpoints")
-        self._outage = Outage("The state database")
+        self.outage = StateOutage(fence)
+        self.gaps: Gaps = MongoGaps(state, self.outage)
+        self.leases: Leases = MongoLeases(self._checkpoints)
+
+    def owned(self, fence: Fence) -> "MongoStore":
+        """The same state for the owner of a stream."""
+        return MongoStore(self._client, self._database, fence)
 
     async def open(self) -> None:
         """Make the indexes. Raises PyMongoError when the state database cannot be used."""
@@ -89,12 +82,12 @@ class MongoStore:
 
     # -- positions ---------------------------------------------------------------------------------------
 
-    @_steadily
+    @steadily
     async def checkpoint(self, stream: str) -> Checkpoint | None:
         row = await self._checkpoints.find_one({"_id": stream})
         return None if row is None else read_checkpoint(row)
 
-    @_steadily
+    @steadily
     async def begin(self, checkpoint: Checkpoint) -> Checkpoint:
         row = {"_id": checkpoint.stream, **checkpoint_fields(checkpoint), "previous": []}
         try:
@@ -104,24 +97,39 @@ class MongoStore:
             return checkpoint if stored is None else read_checkpoint(stored)
         return checkpoint
 
-    @_steadily
+    @steadily
     async def advance(self, checkpoint: Checkpoint) -> None:
-        # Whatever a damaged row holds, an operator's `checkpoint set` must be able to overwrite it. A write
-        # that is repeated after a lost reply finds its own token there, which is no earlier one.
-        same = {"$eq": ["$token", {"$literal": checkpoint.token}]}
-        usable = {"$and": [{"$eq": [{"$type": "$token._data"}, "string"]}, {"$not": [same]}]}
-        token = {"$cond": [usable, ["$token"], []]}
-        before = {"$cond": [{"$isArray": ["$previous"]}, "$previous", []]}
-        previous = {"$slice": [{"$concatArrays": [before, token]}, -_KEPT_TOKENS]}
-        fields = {name: {"$literal": value} for name, value in checkpoint_fields(checkpoint).items()}
-        result = await self._checkpoints.update_one(
-            {"_id": checkpoint.stream}, [{"$set": {"previous": previous}}, {"$set": fields}]
+        mine = held_by(self._fence.lease) if self._fence is not None else {}
+        result = await self._checkpoints.update_one({"_id": checkpoint.stream, **mine}, moving(checkpoint))
+        if result.matched_count == 1:
+            return
+        owner = await self._checkpoints.find_one({"_id": checkpoint.stream}, {"lease.owner": 1})
+        if owner is not None:
+            name = shown((owner.get("lease") or {}).get("owner", ""))
+            raise OwnershipError(f"The position was not written: the stream is owned by {name} now.")
+        raise PositionError(
+            f"The checkpoint {checkpoint.stream!r} was removed while this process was using it. "
+            "Start again to begin from now, or set one with `mtrigger checkpoint set`."
         )
-        if result.matched_count == 0:
-            raise PositionError(
-                f"The checkpoint {checkpoint.stream!r} was removed while this process was using it. "
-                "Start again to begin from now, or set one with `mtrigger checkpoint set`."
-            )
+
+    @steadily
+    async def put(self, checkpoint: Checkpoint) -> Checkpoint:
+        update = [*moving(checkpoint), *freeing()]
+        row = await self._checkpoints.find_one_and_update(
+            {"_id": checkpoint.stream}, update, upsert=True, return_document=ReturnDocument.AFTER
+        )
+        return checkpoint if row is None else read_checkpoint(row)
+
+    @steadily
+    async def note_start(self, stream: str) -> int:
+        row = await self._checkpoints.find_one_and_update(
+            {"_id": stream}, {"$inc": {"starts": 1}}, return_document=ReturnDocument.AFTER
+        )
+        return int(row["starts"]) if row is not None else 0
+
+    @steadily
+    async def forget_starts(self, stream: str) -> None:
+        await self._checkpoints.update_one({"_id": stream}, {"$set": {"starts": 0}})
 
     async def reset(self, stream: str) -> bool:
         return (await self._checkpoints.delete_one({"_id": stream})).deleted_count == 1
@@ -130,26 +138,48 @@ class MongoStore:
 
     async def add(self, deliveries: Sequence[Delivery]) -> AbstractSet[str]:
         """Insert what is not there yet. When a reply was lost the rows may be ours although they exist
-        already: then everything that was never attempted is dispatched (dispatching knows what it holds)."""
-        once = {delivery.id: delivery for delivery in deliveries}
-        trouble: list[PyMongoError] = []
-        existing = await self._insert(list(once.values()), trouble)
-        if not existing:
-            return once.keys()
-        new = once.keys() - existing
-        return new | await self._never_attempted(existing) if trouble else new
+        already, and a row of an earlier owner may be known to nobody: what was never attempted of those is
+        dispatched (dispatching knows what it holds)."""
+        return await self._add({delivery.id: delivery_row(delivery) for delivery in deliveries})
 
-    @_steadily
-    async def _insert(self, deliveries: Sequence[Delivery], trouble: list[PyMongoError]) -> set[str]:
+    async def owe(self, deliveries: Sequence[Delivery]) -> AbstractSet[str]:
+        return await self._add(
+            {delivery.id: {**delivery_row(delivery), "reopened": True} for delivery in deliveries}
+        )
+
+    async def _add(self, rows: Mapping[str, dict[str, Any]]) -> AbstractSet[str]:
+        trouble: list[PyMongoError] = []
+        existing: set[str] = set()
+        epoch = {"epoch": self._fence.lease.epoch} if self._fence is not None else {}
+        for portion in portions({**row, **epoch} for row in rows.values()):
+            existing |= await self._insert_fitting(portion, trouble)
+        if not existing:
+            return rows.keys()
+        new = rows.keys() - existing
+        if trouble:
+            return new | await self._never_attempted(existing, {})
+        if self._fence is not None:
+            return new | await self._never_attempted(existing, {"epoch": {"$ne": self._fence.lease.epoch}})
+        return new
+
+    async def _insert_fitting(self, rows: Portion, trouble: list[PyMongoError]) -> set[str]:
+        while True:
+            try:
+                return await self._insert(rows, trouble)
+            except TooDeepError as error:
+                rows.shorten(error.ids)
+
+    @steadily
+    async def _insert(self, rows: Portion, trouble: list[PyMongoError]) -> set[str]:
         try:
-            await self._deliveries.insert_many(
-                [delivery_row(delivery) for delivery in deliveries], ordered=False
-            )
+            await self._deliveries.insert_many(rows.documents, ordered=False)
         except BulkWriteError as error:
             details = error.details
             others = [item for item in details["writeErrors"] if item["code"] != DUPLICATE_KEY]
             if others or details["writeConcernErrors"]:
                 trouble.append(error)
+                if too_deep := [str(item["op"]["_id"]) for item in others if item["code"] == TOO_DEEP]:
+                    raise TooDeepError(too_deep) from error
                 if any(item["code"] == DUPLICATE_KEY for item in details["writeErrors"]):
                     raise BulkWriteError({**details, "writeErrors": others}) from error
                 raise
@@ -159,12 +189,22 @@ class MongoStore:
             raise
         return set()
 
-    @_steadily
-    async def _never_attempted(self, ids: AbstractSet[str]) -> set[str]:
-        wanted = {"_id": {"$in": list(ids)}, "open": True, "attempts": 0}
+    @steadily
+    async def _never_attempted(self, ids: AbstractSet[str], stored: dict[str, Any]) -> set[str]:
+        wanted = {"_id": {"$in": list(ids)}, "open": True, "attempts": 0, **stored}
         return {str(row["_id"]) async for row in self._deliveries.find(wanted, {"_id": 1})}
 
-    @_steadily
+    async def known(self, ids: Sequence[str]) -> AbstractSet[str]:
+        found = self._deliveries.find({"_id": {"$in": list(ids)}}, {"_id": 1})
+        return {str(row["_id"]) async for row in found}
+
+    @steadily
+    async def newest(self, partition: str) -> str:
+        last = [("position", DESCENDING)]
+        row = await self._deliveries.find_one({"partition": partition}, {"position": 1}, sort=last)
+        return str(row["position"]) if row is not None else ""
+
+    @steadily
     async def lines(self, partition: str) -> AbstractSet[LineKey]:
         group: list[dict[str, Any]] = [
             {"$match": {"open": True, "partition": partition}},
@@ -173,79 +213,49 @@ class MongoStore:
         rows = await (await self._deliveries.aggregate(group)).to_list()
         return {LineKey(row["_id"]["rule"], row["_id"]["action"]) for row in rows}
 
-    @_steadily
+    @steadily
     async def owed(self, partition: str, line: LineKey, after: str, limit: int) -> list[Delivery]:
         wanted = {"open": True, "partition": partition, **line._asdict(), "position": {"$gt": after}}
-        found = self._deliveries.find(wanted, sort=[("position", ASCENDING)], limit=limit)
-        return [read_delivery(row) async for row in found]
+        found = self._rows.find(wanted, sort=[("position", ASCENDING)], limit=limit)
+        return [self._delivery(row) async for row in found]
 
-    @_steadily
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
-        await self._deliveries.bulk_write([settling(settlement) for settlement in settlements], ordered=False)
+    async def settle(self, settlements: Sequence[Settlement]) -> AbstractSet[str]:
+        # Two writes, one after the other: an unordered bulk could settle a death and fail to insert what it
+        # owes.
+        owed = [delivery for settlement in settlements for delivery in settlement.owes]
+        new = await self.add(owed) if owed else frozenset()
+        await self._settle([settling(settlement) for settlement in settlements])
+        return new
 
-    @_steadily
+    @steadily
+    async def _settle(self, updates: Sequence[UpdateOne]) -> None:
+        await self._deliveries.bulk_write(updates, ordered=False)
+
+    def permit(self) -> AbstractAsyncContextManager[None]:
+        return self._fence.permit() if self._fence is not None else nullcontext()
+
+    @steadily
     async def still_open(self, delivery_id: str) -> bool:
         return await self._deliveries.find_one({"_id": delivery_id, "open": True}, {"_id": 1}) is not None
 
-    async def take_reopened(self, partition: str, limit: int) -> list[Delivery]:
+    async def take_reopened(
+        self, partition: str, limit: int, full: AbstractSet[LineKey] = frozenset()
+    ) -> list[Delivery]:
         # Two writes that are waited out apart: were both repeated after a lost reply, the second time there
         # would be nothing to find, and what was found the first time would be forgotten.
-        rows = await self._reopened(partition, limit)
+        rows = await self._reopened(partition, limit, full)
         if rows:
-            await self._hand_out([row["_id"] for row in rows])
-        return [read_delivery(row) for row in rows]
+            await self._hand_out([row.id for row in rows])
+        return rows
 
-    @_steadily
-    async def _reopened(self, partition: str, limit: int) -> list[dict[str, Any]]:
-        wanted = {"reopened": True, "open": True, "partition": partition}
-        return await self._deliveries.find(wanted, sort=[("position", ASCENDING)], limit=limit).to_list()
+    @steadily
+    async def _reopened(self, partition: str, limit: int, full: AbstractSet[LineKey]) -> list[Delivery]:
+        wanted: dict[str, Any] = {"reopened": True, "open": True, "partition": partition}
+        if full:
+            wanted["$nor"] = [line._asdict() for line in full]
+        found = self._rows.find(wanted, sort=[("position", ASCENDING)], limit=limit)
+        return [self._delivery(row) async for row in found]
 
-    @_steadily
+    @steadily
     async def _hand_out(self, ids: Sequence[str]) -> None:
         await self._deliveries.update_many({"_id": {"$in": ids}}, {"$unset": {"reopened": ""}})
-
-    # -- for people: these fail at once when the database does not answer -----------------------------------
-
-    async def find(self, query: Query, limit: int) -> list[Record]:
-        rows = self._deliveries.find(meaning(query), sort=[("created_at", -1), ("position", -1)], limit=limit)
-        return [read_record(row) async for row in rows]
-
-    async def count(self, query: Query) -> int:
-        return await self._deliveries.count_documents(meaning(query))
-
-    async def ids(self, beginning: str, limit: int) -> list[str]:
-        wanted = {
-            "_id": {"$gte": beginning, "$lt": f"{beginning}g"}
-        }  # "g" follows the last hexadecimal digit
-        rows = self._deliveries.find(wanted, {"_id": 1}, sort=[("_id", ASCENDING)], limit=limit)
-        return [str(row["_id"]) async for row in rows]
-
-    async def tallies(self) -> list[Tally]:
-        owed = {"$cond": [{"$eq": ["$open", True]}, "$created_at", None]}
-        by_status = {"_id": {"rule": "$rule", "action": "$action", "status": "$status"}}
-        group = [{"$group": {**by_status, "count": {"$sum": 1}, "oldest": {"$min": owed}}}]
-        counts: dict[LineKey, dict[Status, int]] = {}
-        oldest: dict[LineKey, datetime] = {}
-        async for row in await self._deliveries.aggregate(group):
-            line, status = LineKey(row["_id"]["rule"], row["_id"]["action"]), Status(row["_id"]["status"])
-            counts.setdefault(line, {})[status] = row["count"]
-            if row["oldest"] is not None:
-                oldest[line] = min(oldest.get(line, row["oldest"]), row["oldest"])
-        return [Tally(line, counts[line], oldest.get(line)) for line in sorted(counts)]
-
-    async def reopen(self, query: Query) -> int:
-        wanted = {"$and": [{"status": {"$in": [Status.DEAD, Status.RETRYING]}}, meaning(query)]}
-        update = {
-            "$set": {"status": Status.PENDING, "open": True, "reopened": True, "attempts": 0},
-            "$unset": {"due_at": "", "settled_at": "", "expires_at": ""},
-        }
-        return (await self._deliveries.update_many(wanted, update)).modified_count
-
-    async def discard(self, query: Query) -> int:
-        wanted = {"$and": [{"status": {"$in": [*OPEN, Status.DEAD]}}, meaning(query)]}
-        now = datetime.now(UTC)
-        update = {
-            "$set": {"status": Status.DISCARDED, "settled_at": now, "expires_at": now + KEEP},
-            "$unset": {"open": "", "reopened": "", "due_at": ""},
-        }
-        return (await self._deliveries.update_many(wanted, update)).modified_count

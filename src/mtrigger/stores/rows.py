@@ -5,20 +5,34 @@ A delivery's row carries two fields that exist only for indexes: `open` (true wh
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson.timestamp import Timestamp
 from pymongo import UpdateOne
 
+from mtrigger.decoding import Options, decoded
 from mtrigger.deliveries import Dead, Delivered, Delivery, Retrying, Settlement, Status, Suppressed
 from mtrigger.errors import PositionError
 from mtrigger.events import ChangeEvent
-from mtrigger.stores.base import ATTEMPTS_LOGGED, DELIVERED_KEPT_SECONDS, Attempt, Checkpoint, Query, Record
+from mtrigger.ownership import Lease
+from mtrigger.stores.base import (
+    ATTEMPTS_LOGGED,
+    DELIVERED_KEPT_SECONDS,
+    Attempt,
+    Checkpoint,
+    Query,
+    Record,
+    Rescan,
+)
 
+_KEPT_TOKENS = 5
 KEEP = timedelta(seconds=DELIVERED_KEPT_SECONDS)
 
 Row = Mapping[str, Any]
+
+_ATTEMPT = {"number", "at", "took", "outcome", "detail"}
 
 
 def delivery_row(delivery: Delivery) -> dict[str, Any]:
@@ -39,25 +53,48 @@ def delivery_row(delivery: Delivery) -> dict[str, Any]:
     }
 
 
+def stored(raw: bytes, options: Options) -> Row:
+    """The row in `raw`. What cannot be read of it is missing, and `unreadable` says so."""
+    row, flaw = decoded(raw, options)
+    return {**row, "unreadable": flaw} if flaw else row
+
+
 def read_delivery(row: Row) -> Delivery:
-    """The delivery in a row."""
+    """The delivery in a row. Of a damaged row it is what can be made out; its event has a flaw then, so that
+    it dies of that and holds up nothing behind it."""
     return Delivery(
         id=row["_id"],
         rule=row["rule"],
         action=row["action"],
-        partition=row["partition"],
-        lane=row["lane"],
-        position=row["position"],
-        event=ChangeEvent.from_row(row["event"]),
-        created_at=row["created_at"],
-        attempts=row["attempts"],
+        partition=row.get("partition", ""),
+        lane=row.get("lane") or row["_id"],
+        position=row.get("position", ""),
+        event=_read_event(row),
+        created_at=row.get("created_at") or datetime.fromtimestamp(0, UTC),
+        attempts=row.get("attempts", 0),
         due_at=row.get("due_at"),
     )
 
 
+def _read_event(row: Row) -> ChangeEvent:
+    unreadable = row.get("unreadable", "")
+    flaw = f"the row in the outbox: {unreadable}" if unreadable else ""
+    try:
+        event = ChangeEvent.from_row(row["event"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        flaw = flaw or f"the row in the outbox: its event is damaged ({reason})"
+        return ChangeEvent.unknown(row.get("position", ""), flaw)
+    return replace(event, flaw=flaw) if flaw else event
+
+
 def read_record(row: Row) -> Record:
-    """The delivery in a row, with its history."""
-    log = tuple(Attempt(line["at"], line["took"], line["outcome"], line["detail"]) for line in row["log"])
+    """The delivery in a row, with its history, as far as it can be read."""
+    log = tuple(
+        Attempt(line["number"], line["at"], line["took"], line["outcome"], line["detail"])
+        for line in row.get("log", ())
+        if isinstance(line, Mapping) and line.keys() >= _ATTEMPT
+    )
     status = Status(row["status"])
     return Record(read_delivery(row), status, row.get("error") or "", row.get("settled_at"), log)
 
@@ -68,7 +105,7 @@ def settling(settlement: Settlement) -> UpdateOne:
     It matches only an open row whose history does not hold this attempt yet, so applying it twice (after a
     lost reply) changes nothing.
     """
-    delivery, settled_at = settlement.delivery, settlement.at + timedelta(seconds=settlement.took)
+    delivery, settled_at = settlement.delivery, settlement.ended_at
     fields: dict[str, Any] = {"attempts": delivery.attempts + 1}
     match settlement.outcome:
         case Retrying(error, due_at):
@@ -136,7 +173,74 @@ def checkpoint_fields(checkpoint: Checkpoint) -> dict[str, Any]:
         "cluster_id": checkpoint.cluster_id,
         "pipeline_hash": checkpoint.pipeline_hash,
         "updated_at": checkpoint.updated_at,
+        "rescan": _rescan_row(checkpoint.rescan) if checkpoint.rescan is not None else None,
     }
+
+
+def has_moved(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The value of `starts`, in an update with a pipeline: 0 if `checkpoint` lies behind the stored position,
+    else what it was. The first token of a stream that was opened by its time is no progress."""
+    there = {"$eq": ["$cluster_time", {"$literal": checkpoint.cluster_time}]}
+    same = {"$eq": ["$token", {"$literal": checkpoint.token}]}
+    opened = {"$eq": [{"$ifNull": ["$token", None]}, None]}
+    rescanned = {"$eq": ["$rescan", {"$literal": checkpoint_fields(checkpoint)["rescan"]}]}
+    stands = {"$and": [there, {"$or": [same, opened]}, rescanned]}
+    return {"$cond": [stands, {"$ifNull": ["$starts", 0]}, 0]}
+
+
+def _rescan_row(rescan: Rescan) -> dict[str, Any]:
+    return {
+        "namespaces": list(rescan.namespaces),
+        "after": list(rescan.after),
+        "documents": rescan.documents,
+        "gap": rescan.gap,
+    }
+
+
+def _read_rescan(row: Any) -> Rescan | None:
+    if row is None:
+        return None
+    return Rescan(tuple(row["namespaces"]), tuple(row["after"]), row["documents"], row["gap"])
+
+
+def moving(checkpoint: Checkpoint) -> list[Row]:
+    """The update, as a pipeline, that moves the position and keeps the token it had.
+
+    Whatever a damaged row holds, an operator's `checkpoint set` must be able to overwrite it. A write that is
+    repeated after a lost reply finds its own token there, which is no earlier one.
+    """
+    same = {"$eq": ["$token", {"$literal": checkpoint.token}]}
+    usable = {"$and": [{"$eq": [{"$type": "$token._data"}, "string"]}, {"$not": [same]}]}
+    token = {"$cond": [usable, ["$token"], []]}
+    before = {"$cond": [{"$isArray": ["$previous"]}, "$previous", []]}
+    previous = {"$slice": [{"$concatArrays": [before, token]}, -_KEPT_TOKENS]}
+    fields = {name: {"$literal": value} for name, value in checkpoint_fields(checkpoint).items()}
+    return [{"$set": {"previous": previous, "starts": has_moved(checkpoint)}}, {"$set": fields}]
+
+
+def freeing() -> list[Row]:
+    """The update, as a pipeline, after which nobody owns the stream. The epoch moves on, so that whoever did
+    cannot write any more."""
+    epoch = {"$cond": [{"$isNumber": "$lease.epoch"}, {"$add": ["$lease.epoch", 1]}, 1]}
+    nobody = {"owner": "", "counter": 0, "seconds": 0.0, "released": True}
+    return [
+        {"$set": {"next_epoch": epoch}},
+        {"$unset": "lease"},
+        {"$set": {"lease": {**nobody, "epoch": "$next_epoch"}}},
+        {"$unset": "next_epoch"},
+    ]
+
+
+def read_lease(value: object) -> Lease | None:
+    """The lease in a row, None if there is none. Raises KeyError or TypeError for a damaged one."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise TypeError("its lease is none")
+    epoch, counter, seconds = value["epoch"], value["counter"], value["seconds"]
+    if not (isinstance(epoch, int) and isinstance(counter, int) and isinstance(seconds, int | float)):
+        raise TypeError("its lease holds what is no number")
+    return Lease(str(value["owner"]), epoch, counter, float(seconds), bool(value["released"]))
 
 
 def read_checkpoint(row: Row) -> Checkpoint:
@@ -158,6 +262,8 @@ def read_checkpoint(row: Row) -> Checkpoint:
             pipeline_hash=row["pipeline_hash"],
             updated_at=row["updated_at"],
             previous=tuple(_tokens(row.get("previous"))),
+            rescan=_read_rescan(row.get("rescan")),
+            lease=read_lease(row.get("lease")),
         )
     except (KeyError, TypeError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)

@@ -1,0 +1,66 @@
+"""The databases an engine works with: the one it watches, and the one that keeps its state.
+
+Promise: a state database that cannot be used is one sentence that names the role it takes.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
+
+from mtrigger.deployment import connect
+from mtrigger.embedded import EmbeddedServer, default_data_folder
+from mtrigger.errors import DeploymentError
+from mtrigger.redaction import redact_uri
+from mtrigger.settings import Settings
+from mtrigger.stores.base import Store
+from mtrigger.stores.memory import MemoryStore
+from mtrigger.stores.mongo import MongoStore
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def watched_client(settings: Settings) -> AsyncIterator[tuple[AsyncMongoClient[dict[str, Any]], str]]:
+    """A client of the deployment to watch; of an embedded server where none is named."""
+    if settings.uri:
+        async with connect(settings.uri) as client:
+            yield client, settings.uri
+        return
+    data = default_data_folder(settings.environ)
+    server = await asyncio.to_thread(EmbeddedServer.start, data)
+    log.info("no --uri given: using an embedded MongoDB at %s, its data in %s", server.uri, data)
+    try:
+        async with connect(server.uri) as client:
+            yield client, server.uri
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+@asynccontextmanager
+async def state_store(settings: Settings, client: AsyncMongoClient[dict[str, Any]]) -> AsyncIterator[Store]:
+    """The state: in memory for a dry run, else in the watched deployment or where --state-uri says."""
+    if settings.dry_run:
+        yield MemoryStore()
+        return
+    async with connect(settings.state_uri) if settings.state_uri else _shared(client) as home:
+        store = MongoStore(home, settings.state_db)
+        try:
+            await store.open()
+        except PyMongoError as error:
+            raise DeploymentError(
+                f"The state database {settings.state_db!r} cannot be used (the role `readWrite` on it is "
+                f"needed): {redact_uri(str(error))}"
+            ) from error
+        yield store
+
+
+@asynccontextmanager
+async def _shared(
+    client: AsyncMongoClient[dict[str, Any]],
+) -> AsyncIterator[AsyncMongoClient[dict[str, Any]]]:
+    yield client

@@ -1,0 +1,189 @@
+"""Owning a stream: keeping its lease, and stopping in time where that fails.
+
+Promise: nothing is begun and nothing stored while it is in doubt whether the stream is still ours; what runs
+is cut off before another process may begin; and once another one owns the stream, nothing is written any
+more. A database that cannot be reached for longer than the lease time ends nothing: the renewal that gets
+through in the end says whether the stream is still ours.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from pymongo.errors import PyMongoError
+
+from mtrigger import processes
+from mtrigger.errors import MtriggerError, OwnershipError
+from mtrigger.faults import Fault, classify
+from mtrigger.ownership import RENEWALS, Interrupted, Lease, Standing, standing
+from mtrigger.stores.base import Leases
+
+log = logging.getLogger(__name__)
+
+RELEASE_SECONDS = 2.0
+"""How long giving back may take; whoever waits takes over after the lease time anyway."""
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def clock() -> float:
+    """Seconds that only ever grow, whatever is done to the time of day, and also while the machine sleeps."""
+    return time.clock_gettime(_CLOCK)
+
+
+class Tenure:
+    """This process's ownership of one stream: an `ownership.Fence`, as long as `keep` runs beside it."""
+
+    def __init__(self, leases: Leases, stream: str, lease: Lease, sent_at: float) -> None:
+        """A lease that was just taken, by a write that was sent at `sent_at`."""
+        self.lease = lease
+        self._leases = leases
+        self._stream = stream
+        self._sent_at = sent_at
+        self._changed = asyncio.Event()
+        self._attempts: set[asyncio.Timeout] = set()
+        self._ended: BaseException | None = None
+        self._in_doubt = False
+
+    async def passed(self) -> None:
+        """Return while the lease is held, wait while that is in doubt. Raises what ended the tenure."""
+        while True:
+            if self._ended is not None:
+                raise self._ended
+            if self._standing() is Standing.HELD:
+                return
+            self._changed.clear()
+            await self._changed.wait()
+
+    @asynccontextmanager
+    async def permit(self) -> AsyncIterator[None]:
+        """What an attempt is made within. Raises Interrupted when the lease runs out meanwhile."""
+        await self.passed()
+        limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                self._attempts.add(limit)
+                yield
+        except TimeoutError as error:
+            if limit.expired():
+                raise Interrupted("the lease ran out") from error
+            raise
+        finally:
+            self._attempts.discard(limit)
+
+    async def keep(self) -> None:
+        """Renew the lease, for ever. Raises OwnershipError once another process owns the stream."""
+        try:
+            while True:
+                await asyncio.sleep(self._pause())
+                self._cut_off_if_expired()
+                await self._renew()
+                self._cut_off_if_expired()
+        except BaseException as error:
+            self._ended = error if isinstance(error, Exception) else _given_back()
+            self._changed.set()
+            raise
+
+    async def release(self) -> None:
+        """Say that whoever waits may take over at once. The last thing to be written."""
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._leases.release(self._stream, self.lease)
+        except (PyMongoError, TimeoutError) as error:
+            log.warning(
+                "The stream could not be given back (%s): whoever waits takes over in %g s.",
+                described(error),
+                self.lease.seconds,
+            )
+
+    def _standing(self) -> Standing:
+        return standing(clock() - self._sent_at, self.lease.seconds)
+
+    def _pause(self) -> float:
+        """Seconds until the next renewal: sooner while the last one has not got through, and never past the
+        moment at which the lease runs out."""
+        pause = self.lease.seconds / (4 * RENEWALS if self._in_doubt else RENEWALS)
+        left = self._left(clock())
+        return min(pause, left) if left > 0 else pause
+
+    async def _renew(self) -> None:
+        sent_at = clock()
+        try:
+            async with asyncio.timeout(self._patience(sent_at)):
+                if not await self._leases.renew(self._stream, self.lease):
+                    await self._compare()
+        except (PyMongoError, TimeoutError) as error:
+            if isinstance(error, PyMongoError) and not passes(error):
+                raise
+            self._doubt(error)
+        else:
+            self._confirm(sent_at)
+
+    def _patience(self, now: float) -> float:
+        """Seconds a renewal may take: it must have failed by the time that the lease runs out."""
+        left, longest = self._left(now), self.lease.seconds / RENEWALS
+        return min(longest, left) if left > 0 else longest
+
+    def _left(self, now: float) -> float:
+        return self._sent_at + self.lease.seconds - now
+
+    async def _compare(self) -> None:
+        """The renewal found nothing of ours: look who owns the stream. Raises OwnershipError."""
+        found = await self._leases.current(self._stream)
+        if found is not None and found.is_held_by(self.lease):
+            raise TimeoutError(
+                "the renewal was not seen by all"
+            )  # asked a member that lags behind: ask again
+        if found is None:
+            raise OwnershipError(
+                f"The position of the stream {self._stream} was removed: this process has stopped and "
+                "written nothing more. Start it again to begin from now."
+            )
+        if not found.owner:
+            raise OwnershipError(
+                "An operator has set the position: this process has stopped and written nothing more. Start "
+                "it again to go on from there."
+            )
+        raise OwnershipError(
+            f"The stream is watched by {processes.shown(found.owner)} now: this process has stopped and "
+            "written nothing more. What it had begun is done there, with the same ids."
+        )
+
+    def _confirm(self, sent_at: float) -> None:
+        if self._in_doubt:
+            log.warning("the lease is renewed again: going on")
+        self._in_doubt = False
+        self._sent_at = sent_at
+        self._changed.set()
+
+    def _doubt(self, error: Exception) -> None:
+        """A renewal did not get through: say so once."""
+        if not self._in_doubt:
+            log.warning(
+                "the lease could not be renewed; nothing is begun or stored until it is: %s",
+                described(error),
+            )
+        self._in_doubt = True
+
+    def _cut_off_if_expired(self) -> None:
+        """Another process may begin what runs here: end it."""
+        if self._standing() is Standing.EXPIRED:
+            for limit in self._attempts:
+                if limit.when() is None:
+                    limit.reschedule(asyncio.get_running_loop().time())
+
+
+def passes(error: PyMongoError) -> bool:
+    """Whether `error` is worth trying again."""
+    return classify(error) in (Fault.PASSING, Fault.FORBIDDEN)
+
+
+def described(error: Exception) -> str:
+    """What went wrong, also where the exception has no words for it."""
+    return str(error) or "no answer in time"
+
+
+def _given_back() -> MtriggerError:
+    return OwnershipError("The stream was given back.")
