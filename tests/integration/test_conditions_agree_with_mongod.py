@@ -127,6 +127,8 @@ def test_a_fixed_case_holds_in_python_and_on_the_server(mongod: EmbeddedServer, 
 
 STREAMED = [
     "n > 2",
+    "1 > 2",
+    "n > 2 and false or s == null",
     'n > 2 and s == "paid"',
     "not (n > 2 or $..p > 5)",
     "not (n > 2 and $..p > 5)",
