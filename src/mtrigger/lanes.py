@@ -33,6 +33,7 @@ class Line:
         self._waiting: list[tuple[datetime, str]] = []
         self._loaded_to = behind or ""
         self._refused = 0
+        self._first_refused: str | None = None
         self.incomplete = behind is not None
 
     def __len__(self) -> int:
@@ -78,20 +79,25 @@ class Line:
             self._loaded_to = delivery.position
             self._append(delivery)
         else:
-            self._leave()
+            self._leave(delivery)
 
     def page(self) -> tuple[str, int, int]:
         """What to load next: open deliveries behind this position, at most so many; and a mark to give back
         to `load`."""
+        self._first_refused = None
         return self._loaded_to, self.room, self._refused
 
     def load(self, deliveries: Iterable[Delivery], asked: int, mark: int) -> None:
         """Take a page of the outbox, read for `page()`, which asked for `asked` deliveries.
 
-        A page that is not full was the last one, unless something was refused since it was asked for.
+        A page that is not full was the last one, unless something was refused since it was asked for. The
+        page may have been read before that was written; so it is taken only up to there, and the rest is asked
+        for again.
         """
         count = 0
         for delivery in deliveries:
+            if self._first_refused is not None and delivery.position >= self._first_refused:
+                break
             count += 1
             self._loaded_to = max(self._loaded_to, delivery.position)
             if delivery.id not in self._held:
@@ -108,7 +114,7 @@ class Line:
             self._doubtful.add(delivery.id)
             self._stop_waiting(delivery)
         elif self.incomplete and delivery.position > self._loaded_to:
-            self._leave()
+            self._leave(delivery)
         else:
             self._doubtful.add(delivery.id)
             self._loaded_to = max(self._loaded_to, delivery.position)
@@ -146,9 +152,10 @@ class Line:
         self._lanes[delivery.lane][0] = delivery
         self._line_up(delivery.lane)
 
-    def _leave(self) -> None:
+    def _leave(self, delivery: Delivery) -> None:
         """Leave a delivery in the outbox: it is loaded in its turn."""
         self._refused += 1
+        self._first_refused = min(self._first_refused or delivery.position, delivery.position)
         self.incomplete = True
 
     def _stop_waiting(self, delivery: Delivery) -> None:

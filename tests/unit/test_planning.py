@@ -1,0 +1,207 @@
+"""From events and rules to what is owed."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from bson import Int64, ObjectId
+
+from mtrigger.actions.base import ActionConfig
+from mtrigger.conditions import parse
+from mtrigger.events import ChangeEvent
+from mtrigger.matching import Matcher, touches
+from mtrigger.planning import LookUps, deliveries, filled_in, lane, owed
+from mtrigger.rules import Collections, Rule, RuleAction
+from support.samples import NOW, event_at
+
+ACTIONS = tuple(RuleAction(name, "log", ActionConfig()) for name in ("email", "log"))
+BIG = Rule("big", Collections(("shop.orders",)), ACTIONS, condition=parse("amount > 10000"))
+
+
+# -- filled in -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "updated", "removed", "document"),
+    [
+        ({"_id": 1, "a": 1}, {}, (), {"_id": 1, "a": 1}),
+        ({"_id": 1, "a": 9}, {"a": 2}, (), {"_id": 1, "a": 2}),
+        ({"_id": 1}, {"a": 2}, (), {"_id": 1, "a": 2}),
+        ({"_id": 1, "a": {"b": 9, "c": 3}}, {"a.b": 2}, (), {"_id": 1, "a": {"b": 2, "c": 3}}),
+        ({"_id": 1}, {"a.b.c": 2}, (), {"_id": 1, "a": {"b": {"c": 2}}}),
+        ({"_id": 1, "a": [1, 2, 3]}, {"a.1": 9}, (), {"_id": 1, "a": [1, 9, 3]}),
+        ({"_id": 1, "a": [{"b": 1}]}, {"a.0.b": 9}, (), {"_id": 1, "a": [{"b": 9}]}),
+        ({"_id": 1, "a": [1]}, {"a.5": 9}, (), {"_id": 1, "a": [1]}),  # shortened since
+        ({"_id": 1, "a": [1]}, {"a.b": 9}, (), {"_id": 1, "a": [1]}),  # another shape since
+        ({"_id": 1, "a": 5}, {"a.b": 9}, (), {"_id": 1, "a": 5}),
+        ({"_id": 1, "a": {"0": 1}}, {"a.0": 9}, (), {"_id": 1, "a": {"0": 9}}),
+        ({"_id": 1, "a": 5, "b": 6}, {}, ("a",), {"_id": 1, "b": 6}),
+        ({"_id": 1, "a": {"b": 1, "c": 2}}, {}, ("a.b",), {"_id": 1, "a": {"c": 2}}),
+        ({"_id": 1, "a": [{"b": 1}]}, {}, ("a.0.b",), {"_id": 1, "a": [{}]}),
+        ({"_id": 1}, {}, ("a.b", "c"), {"_id": 1}),
+        ({"_id": 1, "a": [1]}, {}, ("a.7.b", "a.x"), {"_id": 1, "a": [1]}),
+        ({"_id": 1, "a": 1}, {"b": 2}, ("a",), {"_id": 1, "b": 2}),
+    ],
+)
+def test_a_looked_up_document_shows_what_its_update_did(
+    found: Mapping[str, Any],
+    updated: Mapping[str, Any],
+    removed: tuple[str, ...],
+    document: Mapping[str, Any],
+) -> None:
+    """Read a moment later it may have changed again: what this update set and removed is certain."""
+    event = event_at(1, operation="update", updated=updated, removed=removed)
+
+    filled = filled_in(event, found)
+
+    assert filled.document == document
+    assert filled.image == "look-up"
+
+
+def test_a_document_that_is_gone_is_known_by_its_key_and_its_update() -> None:
+    """A deleted order's last change may still be worth a mail."""
+    event = event_at(
+        7, operation="update", updated={"amount": 20000, "ship.city": "Busan"}, removed=("note",)
+    )
+
+    filled = filled_in(event, None)
+
+    assert filled.document == {"_id": 7, "amount": 20000, "ship": {"city": "Busan"}}
+    assert filled.image == "partial"
+
+
+def test_filling_in_changes_neither_what_was_found_nor_the_event() -> None:
+    """Two events of one document share what was found."""
+    found: dict[str, Any] = {"_id": 1, "a": {"b": [1, {"c": 1}]}}
+    event = event_at(1, operation="update", updated={"a.b.1.c": 2}, removed=("a.x",))
+
+    filled_in(event, found)
+
+    assert found == {"_id": 1, "a": {"b": [1, {"c": 1}]}}
+    assert event.document is None
+
+
+# -- look-ups ------------------------------------------------------------------------------------------------
+
+
+def test_each_missing_document_is_looked_up_once() -> None:
+    """Whatever the type of its id; what carries its document, or is wanted by nobody, is not looked up."""
+    ids: list[Any] = [1, Int64(1), 1.0, "1", {"a": 1}, [1], ObjectId(b"123456789012"), None]
+    updates = [event_at(n, operation="update", key=key) for n, key in enumerate(ids[:-1], 1)]
+    updates.append(replace(event_at(8, operation="update"), key={"_id": None}))
+    other = event_at(9, operation="update", namespace="shop.carts", key=1)
+    unwanted = event_at(10, operation="update", key="unwanted")
+    full = replace(event_at(11, operation="update"), document={"_id": 11}, image="post-image")
+    events = [*updates, *updates, other, unwanted, full, event_at(12), event_at(13, operation="delete")]
+
+    wanted = LookUps.of(events, lambda event: event is not unwanted).wanted
+
+    # 1 and 1.0 are one id to MongoDB, but each event is found by the text of its own
+    assert sorted(map(str, wanted[("shop", "orders")].values())) == sorted(map(str, ids))
+    assert list(wanted[("shop", "carts")].values()) == [1]
+
+
+# -- owed ----------------------------------------------------------------------------------------------------
+
+
+def test_every_action_of_every_rule_that_holds_is_owed_once() -> None:
+    """In the order of the events, then of the rules, then of the actions."""
+    small = Rule("small", Collections(("shop.*",)), ACTIONS[:1], condition=parse("amount > 5"))
+    events = [
+        event_at(n, document={"_id": n, "amount": amount}) for n, amount in ((1, 20000), (2, 6), (3, 1))
+    ]
+
+    found = deliveries(Matcher([BIG, small]), events, "set:1", "main/0", NOW)
+
+    assert [(one.event.key["_id"], one.rule, one.action) for one in found] == [
+        (1, "big", "email"),
+        (1, "big", "log"),
+        (1, "small", "email"),
+        (2, "small", "email"),
+    ]
+    assert len({one.id for one in found}) == 4
+    assert all(one.position == one.event.token for one in found)
+
+
+def test_ids_do_not_depend_on_when_an_event_is_read() -> None:
+    """That is what makes reading it twice harmless; another cluster's event is another one."""
+    first, again = (owed(event_at(1), [BIG], "set:1", "main/0", now) for now in (NOW, NOW.replace(year=2030)))
+    elsewhere = owed(event_at(1), [BIG], "set:2", "main/0", NOW)
+
+    assert [one.id for one in first] == [one.id for one in again]
+    assert [one.lane for one in first] == [one.lane for one in again]
+    assert not {one.id for one in first} & {one.id for one in elsewhere}
+
+
+def test_changes_of_one_document_share_a_lane_and_others_do_not() -> None:
+    """By namespace and whole key; a rule may ask for one lane, or for none."""
+    a, again = event_at(1, key=5), event_at(2, key=5, operation="delete")
+    others = [event_at(3, key=6), event_at(4, key="5"), event_at(5, key=5, namespace="shop.carts")]
+
+    assert lane(a, "document") == lane(again, "document")
+    assert len({lane(event, "document") for event in (a, *others)}) == 4
+    assert len({lane(event, "rule") for event in (a, again, *others)}) == 1
+    assert len({lane(event, "none") for event in (a, again, *others)}) == 5
+
+
+# -- matching ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("patterns", "namespace", "included"),
+    [
+        (("shop.orders",), "shop.orders", True),
+        (("shop.orders",), "shop.orders2", False),
+        (("shop.orders",), "shopxorders", False),
+        (("shop.*",), "shop.a.b", True),
+        (("shop.*",), "shopping.a", False),
+        (("*.orders",), "eu.orders", True),
+        (("*.orders",), "eu.x.orders", False),  # that is collection x.orders of database eu
+        (("shop.orders_*",), "shop.orders_2026", True),
+        (("shop.orders_*",), "shop.orders", False),
+        (("sh*.o*s",), "shop.order.lines", True),
+        (("a.b", "c.*"), "c.d", True),
+        (("shop.a+b",), "shop.aab", False),
+        (("shop.*",), "shop.with\nnewline", True),
+    ],
+)
+def test_collections_are_named_exactly_or_by_wildcard(
+    patterns: tuple[str, ...], namespace: str, included: bool
+) -> None:
+    """A `*` stands for anything but the dot between database and collection."""
+    assert Collections(patterns).include(namespace) is included
+
+
+def test_a_rule_that_is_switched_off_holds_for_nothing() -> None:
+    """Its deliveries are not owed."""
+    event = event_at(1, document={"_id": 1, "amount": 20000})
+
+    assert Matcher([BIG]).matches(event, NOW) == [BIG]
+    assert Matcher([replace(BIG, enabled=False)]).matches(event, NOW) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "fields", "touched"),
+    [
+        (event_at(operation="update", updated={"amount": 1}), ("amount",), True),
+        (event_at(operation="update", updated={"amounts": 1}), ("amount",), False),
+        (event_at(operation="update", updated={"a.b.c": 1}), ("a.b",), True),
+        (event_at(operation="update", updated={"a": {"b": 1}}), ("a.b",), True),
+        (event_at(operation="update", updated={"items.3.qty": 1}), ("items.qty",), True),
+        (event_at(operation="update", updated={"items.3.qty": 1}), ("items.3",), True),
+        (event_at(operation="update", updated={"items.3.qty": 1}), ("items.price",), False),
+        (event_at(operation="update", removed=("note",)), ("note",), True),
+        (event_at(operation="update", truncated=("items",)), ("items.qty",), True),
+        (event_at(operation="insert"), ("amount",), True),
+        (event_at(operation="delete"), ("amount",), True),
+        (event_at(operation="replace"), ("amount",), True),
+        (event_at(operation="replace", document={"a": 1, "b": 2}, before={"a": 1, "b": 1}), ("a",), False),
+        (event_at(operation="replace", document={"a": 1}, before={"a": 1, "b": 1}), ("b",), True),
+    ],
+)
+def test_a_rule_on_fields_hears_of_the_updates_that_touch_them(
+    event: ChangeEvent, fields: tuple[str, ...], touched: bool
+) -> None:
+    """Above, below or at the path; what cannot be told apart counts as touched."""
+    assert touches(event, fields) is touched
