@@ -91,8 +91,8 @@ class Line:
         """Take a page of the outbox, read for `page()`, which asked for `asked` deliveries.
 
         A page that is not full was the last one, unless something was refused since it was asked for. The
-        page may have been read before that was written; so it is taken only up to there, and the rest is asked
-        for again.
+        page may have been read before that was written; so it is taken only up to there, and the rest is
+        asked for again.
         """
         count = 0
         for delivery in deliveries:
