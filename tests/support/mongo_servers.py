@@ -21,9 +21,6 @@ TEST_ARGUMENTS = (
     "enableTestCommands=1",
     "--setParameter",
     "diagnosticDataCollectionEnabled=false",
-    # Tests use moments of their own: rows that expired long ago must not vanish in the middle of one.
-    "--setParameter",
-    "ttlMonitorEnabled=false",
     "--setParameter",
     "ttlMonitorEnabled=false",  # samples are dated in the past: what is done of them would expire meanwhile
 )
