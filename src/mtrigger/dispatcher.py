@@ -135,8 +135,8 @@ class Dispatcher:
                 # one whose cancellation was lost (see `supervising.pause`).
                 self._running = False
                 self._drained.set()
+                self._settler.close()
             reopening.cancel()
-            self._settler.close()
             await settling
 
     def offer(self, deliveries: Iterable[Delivery]) -> None:
