@@ -13,27 +13,34 @@ from mtrigger.cli.options import json_option, together
 from mtrigger.settings import StartFrom, parse_start_from
 from mtrigger.stores.base import Checkpoint
 
+_force_option = click.option(
+    "--force",
+    is_flag=True,
+    default=False,
+    help="Also while somebody watches the stream: that process then stops with exit code 75.",
+)
+
 
 @click.group()
 def checkpoint() -> None:
     """Show, set or reset the position in the change stream.
 
-    Stop `mtrigger watch` before you set or reset it: a running one knows its position and writes it again.
+    Stop `mtrigger watch` before you set or reset it: both refuse while somebody watches the stream.
     """
 
 
 @checkpoint.command()
 @together(address_options, json_option)
 def show(*, uri: str, state_uri: str, state_db: str, as_json: bool) -> None:
-    """Show the position, and the tokens before it. Exits with 78 when it cannot be read."""
+    """Show the position, the tokens before it, and who watches. Exits with 78 when it cannot be read."""
     from mtrigger.cli.connecting import run
     from mtrigger.cli.output import print_json
 
-    found = run(_stored(addresses(uri, state_uri, state_db)))
+    found, owner = run(_shown(addresses(uri, state_uri, state_db)))
     if as_json:
-        print_json({"checkpoint": _as_json(found) if found is not None else None})
+        print_json({"checkpoint": _as_json(found) if found is not None else None, "owner": owner})
     else:
-        click.echo("\n".join(_lines(found)))
+        click.echo("\n".join(_lines(found, owner)))
 
 
 @checkpoint.command("set")
@@ -41,10 +48,8 @@ def show(*, uri: str, state_uri: str, state_db: str, as_json: bool) -> None:
     "--time", "time_text", metavar="[now|oldest|TIME]", help="To this moment: ISO 8601 with its zone."
 )
 @click.option("--token", metavar="HEX", help="To this resume token, such as one `checkpoint show` lists.")
-@together(address_options, json_option)
-def set_position(
-    *, time_text: str | None, token: str | None, uri: str, state_uri: str, state_db: str, as_json: bool
-) -> None:
+@together(_force_option, address_options, json_option)
+def set_position(*, time_text: str | None, token: str | None, force: bool, **given: Any) -> None:
     """Set the position. Stop `mtrigger watch` first.
 
     Changes behind the position are read (again): what is still in the outbox is not done twice, so going back
@@ -56,22 +61,26 @@ def set_position(
 
     if (time_text is None) == (token is None):
         raise click.UsageError("pass either --time or --token")
-    where = addresses(uri, state_uri, state_db)
+    where = addresses(given["uri"], given["state_uri"], given["state_db"])
     if token is not None:
-        found = run(_set_token(where, _checked(token)))
+        checked = _checked(token)
+        run(_refuse_if_watched(where, force=force))
+        found = run(_set_token(where, checked))
     else:
         if not where.uri:
             raise click.UsageError("--time asks the watched deployment: name it with --uri")
-        found = run(_set_time(where, parse_start_from(str(time_text))))
-    if as_json:
+        start = parse_start_from(str(time_text))
+        run(_refuse_if_watched(where, force=force))
+        found = run(_set_time(where, start))
+    if given["as_json"]:
         print_json({"checkpoint": _as_json(found)})
     say(f"the position is now {_time(found.cluster_time)}")
 
 
 @checkpoint.command()
 @click.option("--yes", is_flag=True, default=False, help="Do not ask.")
-@together(address_options, json_option)
-def reset(*, yes: bool, uri: str, state_uri: str, state_db: str, as_json: bool) -> None:
+@together(_force_option, address_options, json_option)
+def reset(*, yes: bool, force: bool, uri: str, state_uri: str, state_db: str, as_json: bool) -> None:
     """Forget the position: the next `watch` begins as a first start does. Stop `mtrigger watch` first.
 
     It then begins at its --start-from, which is now unless said otherwise: changes made until then are not
@@ -84,6 +93,8 @@ def reset(*, yes: bool, uri: str, state_uri: str, state_db: str, as_json: bool) 
     go = confirmed(
         "Forget the position? Changes since then will not be seen unless --start-from says so.", yes
     )
+    if go:
+        run(_refuse_if_watched(where, force=force))
     done = go and run(_reset(where))
     if as_json:
         print_json({"reset": done})
@@ -104,9 +115,27 @@ def _checked(token: str) -> str:
     return text
 
 
+async def _shown(where: Addresses) -> tuple[Checkpoint | None, dict[str, Any] | None]:
+    from mtrigger.cli.connecting import state
+    from mtrigger.cli.owners import owner
+    from mtrigger.starting import STREAM
+
+    async with state(where) as store:
+        return await store.checkpoint(STREAM), await owner(store, STREAM)
+
+
+async def _refuse_if_watched(where: Addresses, *, force: bool) -> None:
+    from mtrigger.cli.connecting import state
+    from mtrigger.cli.owners import refuse_if_watched
+    from mtrigger.starting import STREAM
+
+    async with state(where) as store:
+        await refuse_if_watched(store, STREAM, force=force)
+
+
 async def _stored(where: Addresses) -> Checkpoint | None:
     from mtrigger.cli.connecting import state
-    from mtrigger.engine import STREAM
+    from mtrigger.starting import STREAM
 
     async with state(where) as store:
         return await store.checkpoint(STREAM)
@@ -158,21 +187,16 @@ async def _written(
 ) -> Checkpoint:
     """Write the position over the one that is there, or as the first one. Raises TimeoutError."""
     from mtrigger.cli.connecting import WRITE_SECONDS, state
-    from mtrigger.engine import STREAM
-    from mtrigger.errors import PositionError
+    from mtrigger.starting import STREAM
 
     new = Checkpoint(STREAM, token, cluster_time, cluster_id, pipeline_hash, datetime.now(UTC))
     async with state(where) as store, asyncio.timeout(WRITE_SECONDS):
-        try:
-            await store.advance(new)
-        except PositionError:  # there is none yet
-            return await store.begin(new)
-        return await store.checkpoint(STREAM) or new
+        return await store.put(new)
 
 
 async def _reset(where: Addresses) -> bool:
     from mtrigger.cli.connecting import state
-    from mtrigger.engine import STREAM
+    from mtrigger.starting import STREAM
 
     async with state(where) as store:
         return await store.reset(STREAM)
@@ -209,8 +233,9 @@ def _token_time(token: Mapping[str, Any]) -> str | None:
         return None  # kept as it was found
 
 
-def _lines(found: Checkpoint | None) -> Iterator[str]:
+def _lines(found: Checkpoint | None, owner: Mapping[str, Any] | None) -> Iterator[str]:
     from mtrigger.cli.output import table
+    from mtrigger.cli.owners import sentence
 
     if found is None:
         yield "no position yet: the next `mtrigger watch` begins at its --start-from"
@@ -218,6 +243,7 @@ def _lines(found: Checkpoint | None) -> Iterator[str]:
     document = _as_json(found)
     for name in ("stream", "cluster_time", "updated_at", "cluster_id", "pipeline_hash", "token"):
         yield f"{name.replace('_', ' '):14}{document[name] or 'none'}"
+    yield f"{'watched by':14}{sentence(owner)}"
     if document["previous"]:
         yield ""
         rows = [[entry["cluster_time"] or "?", entry["token"]] for entry in reversed(document["previous"])]

@@ -66,10 +66,12 @@ def _names(rules: Path, templates: Path | None) -> frozenset[str]:
 async def _status(where: Addresses, known: frozenset[str] | None) -> dict[str, Any]:
     """Everything `status` shows; `known` are the names of the rules, if they were given."""
     from mtrigger.cli.connecting import state
-    from mtrigger.engine import STREAM
+    from mtrigger.cli.owners import owner
+    from mtrigger.starting import STREAM
 
     async with state(where) as store:
         checkpoint, tallies = await store.checkpoint(STREAM), await store.tallies()
+        watching = await owner(store, STREAM)
     warnings: list[str] = []
     times = await _times(where.uri, checkpoint, warnings) if where.uri else _Times(None, None)
     lines = [_line(tally) for tally in tallies]
@@ -82,8 +84,10 @@ async def _status(where: Addresses, known: frozenset[str] | None) -> dict[str, A
     ]
     return {
         "position": _position(checkpoint, times) if checkpoint is not None else None,
+        "owner": watching,
         "oplog": _oplog(checkpoint, times),
         "lines": lines,
+        "dead": sum(tally.counts.get(Status.DEAD, 0) for tally in tallies),
         "oldest_owed": min((line["oldest_owed"] for line in owing), default=None),
         "forgotten_rules": forgotten,
         "warnings": warnings,
@@ -149,7 +153,8 @@ def _line(tally: Tally) -> dict[str, Any]:
 
 
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:
-    from mtrigger.cli.output import span
+    from mtrigger.cli.output import counted, span
+    from mtrigger.cli.owners import sentence
 
     position, oplog = document["position"], document["oplog"]
     if position is None:
@@ -159,8 +164,12 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"position   {position['cluster_time']}, {saved}"
         if position["lag_seconds"] is not None:
             yield f"behind     {span(position['lag_seconds'])}"
+        yield f"watched by {sentence(document['owner'])}"
     if oplog is not None:
         yield f"oplog      reaches back {span(oplog['window_seconds'])}, to {oplog['oldest']}{_margin(oplog)}"
+    if document["dead"]:
+        dead = counted(document["dead"], "delivery")
+        yield f"dead       {dead}; see them: mtrigger deliveries list --status dead"
     yield from _table(document["lines"], document["oldest_owed"])
 
 
