@@ -13,6 +13,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
 
 from mtrigger.errors import DeploymentError, SettingsError
+from mtrigger.large_events import LargeEvents
 from mtrigger.redaction import redact_uri
 from mtrigger.settings import StartFrom
 
@@ -34,10 +35,12 @@ _DECODING: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What was found: an id that tells this deployment from others, and its time when it was asked."""
+    """What was found: an id that tells this deployment from others, its time when it was asked, and whether
+    it can split events that are too large."""
 
     cluster_id: str
     now: Timestamp
+    large_events: LargeEvents = "whole"
 
 
 def connect(uri: str) -> AsyncMongoClient[dict[str, Any]]:
@@ -67,6 +70,7 @@ async def examine(client: AsyncMongoClient[dict[str, Any]], uri: str) -> Deploym
     try:
         hello = await client.admin.command("hello")
         cluster_id = await _cluster_id(client, hello)
+        splitting = await _large_events(client)
     except OperationFailure as error:
         raise DeploymentError(
             f"MongoDB at {redact_uri(uri)} refused us: {reason(error)}. Check the user, the password and "
@@ -87,7 +91,21 @@ async def examine(client: AsyncMongoClient[dict[str, Any]], uri: str) -> Deploym
         raise DeploymentError(
             f"MongoDB at {redact_uri(uri)} is older than 6.0, the oldest release supported."
         )
-    return Deployment(cluster_id, hello["operationTime"])
+    return Deployment(cluster_id, hello["operationTime"], splitting)
+
+
+async def _large_events(client: AsyncMongoClient[dict[str, Any]]) -> LargeEvents:
+    try:
+        version = (await client.admin.command("buildInfo"))["versionArray"]
+    except OperationFailure:
+        return "whole"  # not allowed to know (a strict API version): nothing depends on it
+    return large_events(tuple(version[:3]))
+
+
+def large_events(version: tuple[int, ...]) -> LargeEvents:
+    """What a server of this version can do with events that are too large: the stage is in 7.0, and was
+    brought to 6.0 with 6.0.9."""
+    return "split" if version >= (7, 0) or (6, 0, 9) <= version < (6, 1) else "whole"
 
 
 async def _cluster_id(client: AsyncMongoClient[dict[str, Any]], hello: dict[str, Any]) -> str:

@@ -19,25 +19,26 @@ from mtrigger import actions, preflight, pushdown
 from mtrigger.actions.base import Preview, Work
 from mtrigger.actions.services import Services
 from mtrigger.databases import state_store, watched_client
-from mtrigger.deployment import Deployment, examine, same_cluster, starting_time
+from mtrigger.deployment import examine
 from mtrigger.dispatcher import Dispatcher, Runner
 from mtrigger.dry_run import Rehearsal
-from mtrigger.errors import PositionError, RulesError, SettingsError
+from mtrigger.errors import RulesError, SettingsError
+from mtrigger.large_events import LargeEvents
 from mtrigger.loading import RuleSet, default_templates, load
+from mtrigger.lookups import Documents
 from mtrigger.matching import Matcher
+from mtrigger.recovering import Policies
 from mtrigger.reloading import RuleFiles
-from mtrigger.settings import Settings, parse_start_from
+from mtrigger.settings import Settings
 from mtrigger.standby import Owned, owned
+from mtrigger.starting import STREAM, counted, place
 from mtrigger.stopping import Stop, bounded
-from mtrigger.stores.base import Checkpoint, LineKey, Store
+from mtrigger.stores.base import LineKey
 from mtrigger.supervising import part, until
 from mtrigger.threads import in_thread
 from mtrigger.watcher import Watched, Watcher
 
 log = logging.getLogger(__name__)
-
-STREAM = "main/0"
-"""The only partition of the only stream."""
 
 Show = Callable[[Work, Preview], None]
 
@@ -54,7 +55,8 @@ async def run(settings: Settings, stop: Stop, show: Show) -> None:
 async def _run(settings: Settings, stop: Stop, show: Show) -> None:
     async with started(settings, stop, show) as engine:
         if engine is not None:
-            await engine.run(stop)
+            async with counted(engine.stream.store, engine.stream.checkpoint):
+                await engine.run(stop)
 
 
 @asynccontextmanager
@@ -68,15 +70,15 @@ async def started(settings: Settings, stop: Stop, show: Show) -> AsyncIterator["
         deployment = await examine(client, uri)
         await _consider(rules, settings, client)
         async with state_store(settings, client) as store:
-            place = partial(_place, settings, client, store, deployment)
-            async with owned(store, place, settings.lease, stop.requested) as stream:
+            asked = partial(place, settings, client, store, deployment, rules.rules)
+            async with owned(store, asked, settings.lease, stop.requested) as stream:
                 if stream is None:
                     yield None
                     return
                 rules = await _newest(rules, files, settings, client)
                 services = Services(rules.templates, settings.smtp, settings.mail_from)
                 try:
-                    engine = Engine(settings, client, stream, services, show, files)
+                    engine = Engine(settings, client, stream, services, show, files, deployment.large_events)
                     await engine.start(rules)
                     yield engine
                 finally:
@@ -122,25 +124,6 @@ async def _consider(rules: RuleSet, settings: Settings, client: AsyncMongoClient
         raise SettingsError("\n".join(grave))
 
 
-async def _place(
-    settings: Settings, client: AsyncMongoClient[dict[str, Any]], store: Store, deployment: Deployment
-) -> Checkpoint:
-    """The stored position, or a first one, written before the stream opens: a crash before the first event
-    must not start from a later "now"."""
-    stored = await store.checkpoint(STREAM)
-    if stored is None:
-        start = await starting_time(client, parse_start_from(settings.start_from), deployment.now)
-        first = Checkpoint(STREAM, None, start, deployment.cluster_id, "", datetime.now(UTC))
-        return await store.begin(first)
-    if not same_cluster(stored.cluster_id, deployment.cluster_id):
-        raise PositionError(
-            f"The stored position belongs to another deployment ({stored.cluster_id}) than this one "
-            f"({deployment.cluster_id}). If --uri is right and everything is to begin from now, run "
-            "`mtrigger checkpoint reset` and start again; else mend --uri or --state-uri."
-        )
-    return stored
-
-
 class Engine:
     """The parts, once everything they need is there."""
 
@@ -152,22 +135,26 @@ class Engine:
         services: Services,
         show: Show,
         files: RuleFiles,
+        large_events: LargeEvents,
     ) -> None:
+        self._large_events = large_events
         self._settings = settings
         self._client = client
-        self._stream = stream
+        self.stream = stream
         self._services = services
         self._show = show
         self._files = files
-        self._dispatcher = Dispatcher(stream.store, STREAM)
+        self._dispatcher = Dispatcher(stream.store, STREAM, Documents(client).complete)
 
     async def start(self, rules: RuleSet) -> None:
         """Load what is owed, before anything is read."""
-        checkpoint = self._stream.checkpoint
+        checkpoint = self.stream.checkpoint
         await self._dispatcher.serve(self._runners(rules))
         await self._dispatcher.load()
+        settings, offer = self._settings, self._dispatcher.offer
+        policies = Policies(settings.state_db, settings.on_history_lost, settings.on_invalid_token)
         self._watcher = Watcher(
-            self._client, self._stream.store, self._dispatcher.offer, checkpoint, self._watched(rules)
+            self._client, self.stream.store, offer, checkpoint, self._watched(rules), policies
         )
         since = datetime.fromtimestamp(checkpoint.cluster_time.time, UTC).isoformat()
         log.info("watching %s with %s, from %s on", *_summary(rules), since)
@@ -181,7 +168,7 @@ class Engine:
                 reloading = parts.create_task(
                     part("reloading", self._reload(stop.requested)), name="reloading"
                 )
-                owning = parts.create_task(part("lease", self._stream.lasts()), name="lease")
+                owning = parts.create_task(part("lease", self.stream.lasts()), name="lease")
                 await until(stop.requested, (dispatching, watching, reloading, owning))
                 log.info("stopping: what was read is stored, what runs may end (again to hurry)")
                 reloading.cancel()
@@ -204,7 +191,8 @@ class Engine:
             await self._dispatcher.drain(0)
 
     def _watched(self, rules: RuleSet) -> Watched:
-        return Watched(Matcher(rules.rules), pushdown.plan(rules.rules, self._settings.state_db))
+        plan = pushdown.plan(rules.rules, self._settings.state_db, self._large_events)
+        return Watched(Matcher(rules.rules), plan)
 
     def _runners(self, rules: RuleSet) -> dict[LineKey, Runner]:
         self._services.templates = rules.templates

@@ -155,8 +155,8 @@ class ChangeEvent:
     def of_document(
         cls, namespace: tuple[str, str], document: Document, noted: Timestamp, place: int
     ) -> Self:
-        """The event that a rescan, which began at `noted`, found `document` of a (database, collection) as the
-        `place`-th one.
+        """What a rescan, which began at `noted`, found as the `place`-th one: a document of a (database,
+        collection).
 
         Its token sorts behind every change before `noted`, before every change from then on, and by `place`
         among the documents of the rescan.

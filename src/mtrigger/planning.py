@@ -36,7 +36,7 @@ def owed(
     """One delivery for each action of each of `rules`."""
     return [
         Delivery(
-            id=delivery_id(cluster, event.token, rule.name, action.name),
+            id=delivery_id(cluster, event.identity, rule.name, action.name),
             rule=rule.name,
             action=action.name,
             partition=partition,
@@ -81,8 +81,10 @@ class LookUps:
 
 
 def lacks_document(event: ChangeEvent) -> bool:
-    """Whether this is an update that came without a post-image."""
-    return event.operation == "update" and event.document is None and "_id" in event.key
+    """Whether the document of this event has to be looked up: an update came without a post-image, or the
+    document was too large to be sent or stored with the event."""
+    wanting = event.operation == "update" or (event.operation != "delete" and "document" in event.left_out)
+    return wanting and event.document is None and "_id" in event.key
 
 
 def key_text(event: ChangeEvent) -> str:
@@ -96,7 +98,7 @@ def id_text(value: Any) -> str:
 
 
 def filled_in(event: ChangeEvent, found: Document | None) -> ChangeEvent:
-    """An update event with its document: `found` a moment later, and over it what the update itself set.
+    """An event with its document: `found` a moment later, and over it what an update itself set.
 
     The fields this update touched are certain; the others are as they were when looked up. When the document
     is gone, its key and the update's own fields are what is known.

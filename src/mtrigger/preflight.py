@@ -13,9 +13,8 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 
 from mtrigger import actions
+from mtrigger.deployment import collections
 from mtrigger.rules import Rule
-
-_SYSTEM_DATABASES = frozenset({"admin", "config", "local"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +39,12 @@ class Finding:
 async def survey(client: AsyncMongoClient[dict[str, Any]], rules: Iterable[Rule]) -> Survey | None:
     """Look at the collections the rules may mean; None when we may not look."""
     patterns = [pattern.partition(".")[0] for rule in rules for pattern in rule.collections.patterns]
-    images: dict[str, bool] = {}
     try:
-        databases = set(patterns)
-        if any("*" in name for name in patterns):
-            databases = set(await client.list_database_names()) - _SYSTEM_DATABASES
-        for database in databases:
-            # Views, time series and MongoDB's own collections have no changes to watch.
-            wanted = {"type": "collection", "name": {"$not": {"$regex": r"^system\."}}}
-            async for collection in await client[database].list_collections(filter=wanted):
-                options = collection.get("options", {}).get("changeStreamPreAndPostImages", {})
-                images[f"{database}.{collection['name']}"] = bool(options.get("enabled"))
+        found = await collections(client, patterns)
     except OperationFailure:
         return None  # without the privilege to list collections, nothing can be said
-    return Survey(images)
+    kept = {name: options.get("changeStreamPreAndPostImages", {}) for name, options in found.items()}
+    return Survey({name: bool(images.get("enabled")) for name, images in kept.items()})
 
 
 def findings(rules: Sequence[Rule], found: Survey | None, mail_server: object | None) -> list[Finding]:

@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from bson.errors import InvalidBSON
+from bson.timestamp import Timestamp
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
 from mtrigger import planning
 from mtrigger.deliveries import Delivery
 from mtrigger.events import ChangeEvent
+from mtrigger.lookups import EVENTS_AT_ONCE, Documents
 from mtrigger.matching import Matcher
 from mtrigger.outages import Outage
 from mtrigger.pushdown import StreamPlan
-from mtrigger.resuming import Phase, Resumption, resumption
+from mtrigger.recovering import Lost, Policies, recover
+from mtrigger.rescanning import chunks
+from mtrigger.resuming import Phase, Resumption, resumption, starting_position
 from mtrigger.stores.base import Checkpoint, Store
 from mtrigger.stream import MAX_AWAIT_MS, Batch, ChangeStream, StreamPosition
 from mtrigger.supervising import part, pause, until
@@ -32,8 +35,11 @@ log = logging.getLogger(__name__)
 WAITING_BATCHES = 4
 """Batches read ahead of the planner; beyond that the reader waits."""
 
-EVENTS_AT_ONCE = 500
-"""Events whose deliveries are stored by one insert."""
+LARGEST_PORTION = 32_000_000
+"""Bytes of events, as they were sent, that the planner takes at once (one batch at least)."""
+
+MOST_RECOVERIES = 3
+"""Times in a row that a policy moves the position on without the stream getting any further."""
 
 CHECKPOINT_EVERY = 1.0
 IDLE_CHECKPOINT_EVERY = 10.0
@@ -63,15 +69,21 @@ class Watcher:
         offer: Offer,
         checkpoint: Checkpoint,
         watched: Watched,
+        policies: Policies,
     ) -> None:
         self._client = client
         self._store = store
         self._offer = offer
         self._checkpoint = checkpoint
         self._watched = watched
+        self._documents = Documents(client)
         self._queue: asyncio.Queue[Batch] = asyncio.Queue(WAITING_BATCHES)
-        position = StreamPosition(checkpoint.token, checkpoint.cluster_time, checkpoint.pipeline_hash)
+        self._policies = policies
+        position = starting_position(checkpoint)
         self._position = self._saved = position
+        self._rescan = checkpoint.rescan
+        self._recoveries = 0
+        self._saving = asyncio.Lock()
         self._stream = self._open_at(position, watched.plan)
         self._successor: ChangeStream | None = None
         self._owed_since_saved = False
@@ -97,14 +109,17 @@ class Watcher:
         async with asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(part("reader", self._read()), name="reader")
             planning_ = tasks.create_task(part("planner", self._plan()), name="planner")
-            keeping = tasks.create_task(part("checkpoint", self._keep_position()), name="checkpoint")
-            await until(self._stopping, (reading, planning_, keeping))
+            keeping = tasks.create_task(part("checkpoint writer", self._keep_position()), name="checkpoint")
+            try:
+                await until(self._stopping, (reading, planning_, keeping))
+            finally:
+                self._stopping.set()  # also when a part has died: a loop may have missed its cancellation
             await asyncio.wait({reading}, timeout=2 * MAX_AWAIT_MS / 1000)
             reading.cancel()
             await self._queue.join()
             planning_.cancel()
             keeping.cancel()
-        await part("checkpoint", self._save())
+        await part("checkpoint writer", self._save())
 
     # -- reader ------------------------------------------------------------------------------------------
 
@@ -112,7 +127,9 @@ class Watcher:
         """Put batches into the queue, for ever; open the stream again where it broke."""
         outage = Outage("The change stream")
         phase: Phase = "opening"
+        tried: Timestamp | None = None
         try:
+            await self._hold_documents()
             while not self._stopping.is_set():
                 if self._successor is not None:
                     await self._stream.close()
@@ -120,21 +137,56 @@ class Watcher:
                 stream = self._stream
                 try:
                     batch = await stream.read()
-                except (PyMongoError, InvalidBSON) as error:
-                    match resumption(error, stream.position, phase):
+                except PyMongoError as error:
+                    match resumption(error, stream.position, phase, tried):
                         case Resumption.AGAIN:
                             await outage.wait(error)
                         case Resumption.BY_TIME:
                             log.warning(
                                 "The resume token cannot be used (%s); going on from its time.", error
                             )
+                            tried = stream.position.cluster_time
                             self._stream = self._open_at(stream.position.by_time(), stream.plan)
+                        case loss:
+                            await self._recover(Lost(loss, error))
                 else:
                     outage.over()
                     phase = "reading"
+                    if batch.position.cluster_time > self._checkpoint.cluster_time:
+                        self._rescan, self._recoveries = None, 0  # the stream has moved on
                     await self._queue.put(batch)
         finally:
             await self._stream.close()
+
+    async def _recover(self, lost: Lost) -> None:
+        """Go on somewhere else, as the policies say, once everything that was read is stored."""
+        await self._queue.join()
+        self._recoveries += 1
+        in_vain = self._recoveries > MOST_RECOVERIES
+        policies = Policies(self._policies.state_database) if in_vain else self._policies
+        async with self._saving:
+            at = self._checkpoint_at(self._stream.position)
+            moved = await recover(self._client, self._store, policies, at, lost, self._watched.matcher.rules)
+            self._checkpoint, self._rescan = moved, moved.rescan
+            self._position = self._saved = starting_position(moved)
+        plan = (self._successor or self._stream).plan
+        self._stream, self._successor = self._open_at(self._position, plan), None
+        await self._hold_documents()
+
+    async def _hold_documents(self) -> None:
+        """Hold the rules against the documents that a rescan has still to read, if there is one. The rules in
+        force at the moment count; what the stream will show of the time since is read afterwards."""
+        if self._rescan is None or not self._rescan.namespaces:
+            return
+        async for chunk in chunks(self._client, self._position.cluster_time, self._rescan):
+            await self._store_all(chunk.events)
+            if not chunk.rescan.namespaces and chunk.rescan.gap:
+                await self._store.gaps.mark_rescanned(chunk.rescan.gap)
+            async with self._saving:
+                self._rescan = chunk.rescan
+                await self._store.advance(self._checkpoint_at(self._position))
+            if self._stopping.is_set():
+                return
 
     def _open_at(self, position: StreamPosition, plan: StreamPlan) -> ChangeStream:
         return ChangeStream(self._client, plan, position, self._checkpoint.stream)
@@ -145,65 +197,38 @@ class Watcher:
         """Store what is owed for all that waits, then move the position; for ever."""
         while True:
             batches = [await self._queue.get()]
-            while not self._queue.empty():
+            while not self._queue.empty() and sum(batch.size for batch in batches) < LARGEST_PORTION:
                 batches.append(self._queue.get_nowait())
-            events = [event for batch in batches for event in batch.events]
-            for start in range(0, len(events), EVENTS_AT_ONCE):
-                await self._store_owed(events[start : start + EVENTS_AT_ONCE])
+            await self._store_all([event for batch in batches for event in batch.events])
             positions = [batch.position for batch in batches]
             self._position = latest(positions, self._watched.plan) or self._position
             for _ in batches:
                 self._queue.task_done()
 
-    async def _store_owed(self, events: Sequence[ChangeEvent]) -> None:
+    async def _store_all(self, events: Sequence[ChangeEvent]) -> None:
+        while events:
+            done = await self._store_owed(events[:EVENTS_AT_ONCE])
+            events = events[done:]
+
+    async def _store_owed(self, events: Sequence[ChangeEvent]) -> int:
+        """Store what is owed for the first of `events`. Returns how many those are: with large documents, as
+        many as should be in memory at once."""
         matcher = self._watched.matcher
-        events = await self._with_documents(events, matcher)
+        whole = await self._documents.fill_in(events, lambda event: bool(matcher.candidates(event)))
         owed: list[Delivery] = planning.deliveries(
-            matcher, events, self._checkpoint.cluster_id, self._checkpoint.stream, datetime.now(UTC)
+            matcher, whole, self._checkpoint.cluster_id, self._checkpoint.stream, datetime.now(UTC)
         )
         if owed:
             new = await self._store.add(owed)
             self._offer(delivery for delivery in owed if delivery.id in new)
             self._owed_since_saved = True
-
-    async def _with_documents(self, events: Iterable[ChangeEvent], matcher: Matcher) -> Sequence[ChangeEvent]:
-        """The events with the documents that some rule may need: one `find` for each collection."""
-        events = list(events)
-        wanted = planning.LookUps.of(events, lambda event: bool(matcher.candidates(event))).wanted
-        if not wanted:
-            return events
-        found = {
-            (*namespace, key): document
-            for namespace, ids in wanted.items()
-            for key, document in (await self._look_up(*namespace, list(ids.values()))).items()
-        }
-        return [
-            planning.filled_in(event, found.get((event.database, event.collection, planning.key_text(event))))
-            if planning.lacks_document(event) and matcher.candidates(event)
-            else event
-            for event in events
-        ]
-
-    async def _look_up(self, database: str, collection: str, ids: Sequence[Any]) -> dict[str, dict[str, Any]]:
-        """The documents with `ids` as they are now, by the text of their id."""
-        outage = Outage(f"Looking up documents of {database}.{collection}")
-        while True:
-            try:
-                cursor = self._client[database][collection].find({"_id": {"$in": ids}})
-                documents = await cursor.to_list()
-            except PyMongoError as error:
-                if resumption(error, self._position, "reading") is not Resumption.AGAIN:
-                    raise
-                await outage.wait(error)
-            else:
-                outage.over()
-                return {planning.id_text(document["_id"]): document for document in documents}
+        return len(whole)
 
     # -- position ----------------------------------------------------------------------------------------
 
     async def _keep_position(self) -> None:
         """Write the position while it moves: at once a second at most, seldom while nothing is owed."""
-        since = 0.0
+        since = IDLE_CHECKPOINT_EVERY  # the first progress is told soon: then it was no bad start
         while not self._stopping.is_set():
             await pause(CHECKPOINT_EVERY, self._stopping)
             since += CHECKPOINT_EVERY
@@ -212,21 +237,25 @@ class Watcher:
                 since = 0.0
 
     async def _save(self) -> None:
-        position = self._position
-        if position == self._saved:
-            return
-        self._owed_since_saved = False
-        await self._store.advance(
-            Checkpoint(
-                stream=self._checkpoint.stream,
-                token=position.token,
-                cluster_time=position.cluster_time,
-                cluster_id=self._checkpoint.cluster_id,
-                pipeline_hash=position.plan_hash,
-                updated_at=datetime.now(UTC),
-            )
+        async with self._saving:
+            position = self._position
+            if position == self._saved:
+                return
+            self._owed_since_saved = False
+            await self._store.advance(self._checkpoint_at(position))
+            self._saved = position
+
+    def _checkpoint_at(self, position: StreamPosition) -> Checkpoint:
+        """What is stored for `position`."""
+        return Checkpoint(
+            stream=self._checkpoint.stream,
+            token=position.token,
+            cluster_time=position.cluster_time,
+            cluster_id=self._checkpoint.cluster_id,
+            pipeline_hash=position.plan_hash,
+            updated_at=datetime.now(UTC),
+            rescan=self._rescan,
         )
-        self._saved = position
 
 
 def latest(positions: Sequence[StreamPosition], plan: StreamPlan) -> StreamPosition | None:

@@ -1,0 +1,150 @@
+"""Where a start begins, and when starting again has become pointless.
+
+Promises: the first position is durable before the stream opens; a position that was lost is not replaced by
+"now" in silence; and a process that a supervisor starts again and again, and that never gets any further,
+ends with 78 instead.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from bson.timestamp import Timestamp
+from pymongo import AsyncMongoClient
+
+from mtrigger import rescanning
+from mtrigger.deployment import Deployment, current_time, same_cluster, starting_time
+from mtrigger.errors import MtriggerError, PositionError
+from mtrigger.events import cluster_time_of
+from mtrigger.rules import Rule
+from mtrigger.settings import Settings, parse_start_from
+from mtrigger.stores.base import Checkpoint, Positions, Store
+from mtrigger.stores.gaps import Gap
+from mtrigger.supervising import PartError
+
+log = logging.getLogger(__name__)
+
+STREAM = "main/0"
+"""The only partition of the only stream."""
+
+MOST_STARTS = 3
+"""Starts in a row that fail at one position before an operator is asked."""
+
+FORGET_SECONDS = 5.0
+"""How long the end of a process waits to write that its start was no failure."""
+
+Client = AsyncMongoClient[dict[str, Any]]
+
+
+async def place(
+    settings: Settings, client: Client, store: Store, deployment: Deployment, rules: Iterable[Rule]
+) -> Checkpoint:
+    """The stored position, or a first one, written before the stream opens: a crash before the first event
+    must not start from a later "now".
+
+    Raises PositionError when an operator has to decide.
+    """
+    stored = await store.checkpoint(STREAM)
+    if stored is None:
+        return await _begin(settings, client, store, deployment, rules)
+    if not same_cluster(stored.cluster_id, deployment.cluster_id):
+        raise PositionError(
+            f"The stored position belongs to another deployment ({stored.cluster_id}) than this one "
+            f"({deployment.cluster_id}). If --uri is right and everything is to begin from now, run "
+            "`mtrigger checkpoint reset` and start once with `--start-from now`; else mend --uri or "
+            "--state-uri."
+        )
+    if stored.cluster_time > deployment.now and stored.cluster_time > await current_time(client):
+        raise PositionError(
+            f"The stored position, {_iso(stored.cluster_time)}, lies in the future of this deployment: was "
+            "it restored from a backup? Changes until then would not be seen. Set the position with "
+            "`mtrigger checkpoint set --time …` to the time of the backup (or now), and start again."
+        )
+    return stored
+
+
+async def _begin(
+    settings: Settings, client: Client, store: Store, deployment: Deployment, rules: Iterable[Rule]
+) -> Checkpoint:
+    """Write the first position."""
+    start_from = parse_start_from(settings.start_from)
+    start = await starting_time(client, start_from, deployment.now)
+    newest = await store.newest(STREAM)
+    if newest:
+        await _begin_again(settings, store, newest, start)
+    rescan = await rescanning.begin(client, rules, settings.state_db) if start_from == "rescan" else None
+    now = datetime.now(UTC)
+    return await store.begin(Checkpoint(STREAM, None, start, deployment.cluster_id, "", now, rescan=rescan))
+
+
+async def _begin_again(settings: Settings, store: Store, newest: str, start: Timestamp) -> None:
+    """There was a position before, and it is missing: only somebody who says so may begin afresh."""
+    try:
+        last: Timestamp | None = cluster_time_of(newest)
+    except ValueError:
+        last = None  # a delivery whose event was no change
+    since = f" (the last one for a change at {_iso(last)})" if last is not None else ""
+    if not settings.afresh:
+        time = _iso(last) if last is not None else "…"
+        raise PositionError(
+            f"There is no position of the stream in {settings.state_db!r}, but there are deliveries{since}: "
+            "somebody has removed it. To begin now all the same, start once with `--start-from now`; to go "
+            f"on where it was, run `mtrigger checkpoint set --time {time}` and start again."
+        )
+    if last is not None and start > last:
+        why = f"the position was missing, and it began afresh (--start-from {settings.start_from})"
+        rescanned = settings.start_from == "rescan"
+        await store.gaps.record(Gap(STREAM, last, start, why, "operator", datetime.now(UTC), rescanned))
+
+
+@asynccontextmanager
+async def counted(positions: Positions, checkpoint: Checkpoint) -> AsyncIterator[None]:
+    """The time from a start to its end, which counts as a failure unless the position moves on, the end is in
+    good order, or an error says what an operator has to do.
+
+    Raises PositionError instead of the third failure in a row, and at a start after three that just ended
+    (killed, or out of memory). After that it counts from nothing.
+    """
+    stream, since = checkpoint.stream, _iso(checkpoint.cluster_time)
+    starts = await positions.note_start(stream)
+    if starts > MOST_STARTS:
+        await positions.forget_starts(stream)
+        raise PositionError(
+            f"The last {MOST_STARTS} starts ended at the position {since} without getting any further and "
+            "without a word: were they killed, or out of memory? Starting again tries it once more; to go "
+            "past what is there, `mtrigger checkpoint set --time …` sets a later position."
+        )
+    try:
+        yield
+    except Exception as error:
+        failed = not isinstance(error, MtriggerError) or isinstance(error, PartError) or error.exit_code == 1
+        if failed and starts < MOST_STARTS:
+            raise
+        await _forget(positions, stream)
+        if not failed:
+            raise
+        raise PositionError(
+            f"This was the {_ordinal(starts)} start in a row that failed at the position {since} without "
+            f"getting any further: {error} Mend that and start again; or, to go past it, set a later "
+            "position with `mtrigger checkpoint set --time …`: changes before it are not seen."
+        ) from error
+    await _forget(positions, stream)
+
+
+async def _forget(positions: Positions, stream: str) -> None:
+    try:
+        async with asyncio.timeout(FORGET_SECONDS):
+            await positions.forget_starts(stream)
+    except TimeoutError:
+        log.warning("The state database does not answer: this start will count as a failed one.")
+
+
+def _ordinal(number: int) -> str:
+    return {3: "third"}.get(number, f"{number}th")
+
+
+def _iso(time: Timestamp) -> str:
+    return time.as_datetime().astimezone(UTC).isoformat().replace("+00:00", "Z")
