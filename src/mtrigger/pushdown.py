@@ -54,7 +54,7 @@ def plan(rules: Sequence[Rule], state_database: str, large_events: LargeEvents =
 
     def match(clauses: list[dict[str, Any]]) -> dict[str, Any]:
         wanted: dict[str, Any] = {"$or": clauses} if clauses else {"operationType": "invalidate"}
-        if any(rule.collections.wildcards for rule in enabled):
+        if any(_may_name(state_database, rule) for rule in enabled):
             wanted = {"$and": [{"ns.db": {"$ne": state_database}}, wanted]}
         return wanted if database is None else {"$or": [wanted, {"operationType": "invalidate"}]}
 
@@ -114,6 +114,12 @@ def _pushed(rule: Rule) -> PushedRule:
     return PushedRule(
         rule, pushed.filter, pushed.kept, "" if pushed.exact else "cannot be said to the server"
     )
+
+
+def _may_name(database: str, rule: Rule) -> bool:
+    """Whether a collection of `database` may be among the rule's."""
+    exact = (name.partition(".")[0] for name in rule.collections.exact)
+    return bool(rule.collections.wildcards) or database in exact
 
 
 def _only_database(rules: Sequence[Rule]) -> str | None:
