@@ -5,26 +5,46 @@ batch together with its post-batch resume token, so that a position can never ru
 is quicker, and resuming is decided in one place, the watcher. Nothing is hidden: every error is raised, and
 the stream opens again at its position with the next `read`.
 
+Only what one event's contents do to reading is dealt with here, so that such an event costs nothing around
+it: an event too large to be sent is read in another manner (see `large_events`), and a value that Python
+cannot hold spoils its own event, which says so (`ChangeEvent.flaw`).
+
 Source: change streams specification of the MongoDB drivers (postBatchResumeToken, startAfter), and the
 `aggregate` and `getMore` commands of the MongoDB manual.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import bson
+from bson.codec_options import CodecOptions
+from bson.errors import InvalidBSON
 from bson.int64 import Int64
+from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from mtrigger.decoding import decoded
 from mtrigger.events import ChangeEvent, cluster_time_of
+from mtrigger.faults import Fault, classify
+from mtrigger.large_events import LARGEST_KEY, Change, Fragments, Manner
 from mtrigger.pushdown import StreamPlan, pipeline
+
+log = logging.getLogger(__name__)
 
 MAX_AWAIT_MS = 1_000
 """How long the server waits for an event before it answers an idle stream with its new position."""
 
 BATCH_SIZE = 1_000
+
+LONGEST_RESUME_TOKEN = 1_000_000
+"""Characters of a resume token that are kept; it holds the document's `_id`, which may be enormous. Behind a
+longer one the position is its time alone: six such tokens would burst the checkpoint's document."""
+
+_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +73,14 @@ class StreamPosition:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one reply held: its events, and the position behind them. An idle stream's batch has no events."""
+    """What one reply held: its events, and the position behind them. An idle stream's batch has no events.
+
+    `size` is how many bytes the reply had.
+    """
 
     events: tuple[ChangeEvent, ...]
     position: StreamPosition
+    size: int = 0
 
 
 @dataclass(slots=True)
@@ -69,49 +93,112 @@ class ChangeStream:
     name: str
     _session: AsyncClientSession | None = field(default=None, init=False)
     _cursor: int = field(default=0, init=False)
+    _manner: Manner = field(default=Manner.PLAIN, init=False)
+    _manner_since: StreamPosition | None = field(default=None, init=False)
+    _shortened: Mapping[str, Any] | None = field(default=None, init=False)
+    _fragments: Fragments = field(default_factory=Fragments, init=False)
 
     async def read(self) -> Batch:
         """The next batch; waits up to MAX_AWAIT_MS for one with events.
 
-        Raises what PyMongo raises. After that the next call opens the stream again, at the last position.
+        Raises what PyMongo raises, and PositionError. After that the next call opens the stream again, at the
+        last position.
         """
         try:
-            if not self._cursor:
-                reply = await self._aggregate()
-            else:
-                reply = await self._get_more()
-        except BaseException:
+            reply = await (self._get_more() if self._cursor else self._aggregate())
+            changes = list(self._fragments.join(self._changes(reply)))
+        except BaseException as error:
             await self.close()
-            raise
-        cursor = reply["cursor"]
-        self._cursor = cursor["id"]
-        changes = cursor.get("nextBatch") or cursor.get("firstBatch") or ()
-        token = cursor.get("postBatchResumeToken") or (changes[-1]["_id"] if changes else None)
-        if token is not None:
-            self.position = StreamPosition(token, cluster_time_of(token["_data"]), self.plan.hash)
-        return Batch(tuple(map(ChangeEvent.from_change, changes)), self.position)
+            manner = self._manner.wider() if classify(error) is Fault.TOO_LARGE else None
+            if manner is None:
+                raise
+            self._use(manner)
+            return Batch((), self.position)  # the next call reads from here
+        size = len(reply.raw)
+        self._move(reply["cursor"].get("postBatchResumeToken"), changes)
+        if self._manner is not Manner.PLAIN:
+            await self._return_to_plain(changes)
+        share = size // (len(changes) or 1)
+        events = [ChangeEvent.from_change(item.document, item.flaw, item.raw, share) for item in changes]
+        return Batch(tuple(events), self.position, size)
+
+    def _changes(self, reply: RawBSONDocument) -> Iterator[Change]:
+        """The changes in a reply, decoded all at once, or one by one when there is one that cannot be."""
+        options = self.client.codec_options
+        raw = reply["cursor"]
+        self._cursor = raw["id"]
+        try:
+            cursor = bson.decode(raw.raw, options)
+        except InvalidBSON:
+            for change in raw.get("nextBatch") or raw.get("firstBatch") or ():
+                yield Change.of(decoded(change.raw, options), change.raw)
+        else:
+            for document in cursor.get("nextBatch") or cursor.get("firstBatch") or ():
+                yield Change(document, document["_id"])
+
+    def _move(self, behind: Mapping[str, Any] | None, changes: list[Change]) -> None:
+        """Take the position behind the reply; behind its last whole event while another has come in part."""
+        token = None if self._fragments.waiting else behind
+        if token is None and changes:
+            token = changes[-1].token
+        if token is None:
+            return
+        time = cluster_time_of(token["_data"])
+        if len(token["_data"]) > LONGEST_RESUME_TOKEN:
+            self.position = StreamPosition(None, time, "")
+        else:
+            self.position = StreamPosition(dict(token), time, self.plan.hash)
+
+    # -- events too large to be sent ---------------------------------------------------------------------
+
+    def _use(self, manner: Manner) -> None:
+        """Read in `manner` from the position on."""
+        self._manner, self._manner_since = manner, self.position
+        if manner is Manner.SHORTENED:
+            log.info(
+                "A change is larger than the 16 MB that MongoDB can send: it is read without its images, and "
+                "its document is looked up. Nothing around it is touched."
+            )
+        elif manner is Manner.SMALL_KEYS:
+            log.error(
+                "Behind %s is a change that MongoDB cannot send in any form: the `_id` of its document is "
+                "larger than %d bytes. Such changes are left out: no rule sees them.",
+                self.position.cluster_time.as_datetime().isoformat(),
+                LARGEST_KEY,
+            )
+
+    async def _return_to_plain(self, changes: list[Change]) -> None:
+        """Read as planned again once the stream is past what was too large. Opened at that event's own
+        position, the server would build the whole of it again, and fail again."""
+        shortened = [change.token for change in changes if change.document.get("leftOut")]
+        self._shortened = shortened[-1] if shortened else self._shortened
+        there = self.position == self._manner_since or self.position.token in (None, self._shortened)
+        if not shortened and not there:
+            self._manner, self._shortened = Manner.PLAIN, None
+            await self.close()
 
     async def close(self) -> None:
         """Give the cursor back. A server that no longer answers is left to forget it by itself."""
         session, self._session, self._cursor = self._session, None, 0
+        self._fragments = Fragments()  # an event that came in part comes again, from the position on
         if session is not None:
             # Ending the session makes the server drop its cursor, too, in its own time.
             await session.end_session()
 
-    async def _aggregate(self) -> dict[str, Any]:
+    async def _aggregate(self) -> RawBSONDocument:
         # A cursor belongs to its session; an implicit one could differ from call to call.
         self._session = self.client.start_session(causal_consistency=False)
         return await self._command(
             {
                 "aggregate": 1,
-                "pipeline": pipeline(self.plan, self.position.start(self.plan)),
+                "pipeline": pipeline(self.plan, self.position.start(self.plan), self._manner),
                 # Nothing with the first reply: finding the first event may take long on a long oplog.
                 "cursor": {"batchSize": 0},
                 "comment": f"mtrigger {self.name}",
             }
         )
 
-    async def _get_more(self) -> dict[str, Any]:
+    async def _get_more(self) -> RawBSONDocument:
         return await self._command(
             {
                 "getMore": Int64(self._cursor),
@@ -121,6 +208,7 @@ class ChangeStream:
             }
         )
 
-    async def _command(self, command: dict[str, Any]) -> dict[str, Any]:
+    async def _command(self, command: dict[str, Any]) -> RawBSONDocument:
+        # Raw: were the driver to decode it, one bad value would lose the whole reply.
         database = self.client.get_database(self.plan.database or "admin")
-        return await database.command(command, codec_options=self.client.codec_options, session=self._session)
+        return await database.command(command, codec_options=_RAW, session=self._session)
