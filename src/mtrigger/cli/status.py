@@ -12,7 +12,7 @@ import click
 from mtrigger.cli.addresses import Addresses, address_options, addresses
 from mtrigger.cli.options import json_option, templates_option, together
 from mtrigger.deliveries import OPEN, Status
-from mtrigger.stores.base import Checkpoint, Tally
+from mtrigger.stores.base import Checkpoint, Rescan, Tally
 
 _rules_option = click.option(
     "--rules",
@@ -71,7 +71,7 @@ async def _status(where: Addresses, known: frozenset[str] | None) -> dict[str, A
 
     async with state(where) as store:
         checkpoint, tallies = await store.checkpoint(STREAM), await store.tallies()
-        watching = await owner(store, STREAM)
+        watching, gaps = await owner(store, STREAM), await store.gaps.all()
     warnings: list[str] = []
     times = await _times(where.uri, checkpoint, warnings) if where.uri else _Times(None, None)
     lines = [_line(tally) for tally in tallies]
@@ -88,6 +88,7 @@ async def _status(where: Addresses, known: frozenset[str] | None) -> dict[str, A
         "oplog": _oplog(checkpoint, times),
         "lines": lines,
         "dead": sum(tally.counts.get(Status.DEAD, 0) for tally in tallies),
+        "gaps": len(gaps),
         "oldest_owed": min((line["oldest_owed"] for line in owing), default=None),
         "forgotten_rules": forgotten,
         "warnings": warnings,
@@ -122,10 +123,18 @@ def _position(checkpoint: Checkpoint, times: _Times) -> dict[str, Any]:
         "stream": checkpoint.stream,
         "token": checkpoint.position or None,
         "cluster_time": iso(datetime.fromtimestamp(at, UTC)),
+        "rescan": _rescan(checkpoint.rescan),
         "saved_at": iso(checkpoint.updated_at),
         "age_seconds": max(0, int((datetime.now(UTC) - checkpoint.updated_at).total_seconds())),
         "lag_seconds": max(0, times.now - at) if times.now is not None else None,
     }
+
+
+def _rescan(rescan: Rescan | None) -> dict[str, Any] | None:
+    """How far a rescan is that is not over."""
+    if rescan is None or not rescan.namespaces:
+        return None
+    return {"documents": rescan.documents, "collections_left": len(rescan.namespaces)}
 
 
 def _oplog(checkpoint: Checkpoint | None, times: _Times) -> dict[str, Any] | None:
@@ -170,6 +179,11 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     if document["dead"]:
         dead = counted(document["dead"], "delivery")
         yield f"dead       {dead}; see them: mtrigger deliveries list --status dead"
+    if document["gaps"]:
+        yield f"skipped    {counted(document['gaps'], 'gap')}; see them: mtrigger gaps"
+    if position is not None and position["rescan"] is not None:
+        left = counted(position["rescan"]["collections_left"], "collection")
+        yield f"rescan     {position['rescan']['documents']:,} documents read, {left} to go"
     yield from _table(document["lines"], document["oldest_owed"])
 
 
