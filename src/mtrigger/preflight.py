@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymongo import AsyncMongoClient
-from pymongo.errors import OperationFailure
+from pymongo.errors import PyMongoError
 
 from mtrigger import actions
 from mtrigger.deployment import collections
@@ -37,12 +37,14 @@ class Finding:
 
 
 async def survey(client: AsyncMongoClient[dict[str, Any]], rules: Iterable[Rule]) -> Survey | None:
-    """Look at the collections the rules may mean; None when we may not look."""
+    """Look at the collections the rules may mean; None when we cannot or may not look."""
     patterns = [pattern.partition(".")[0] for rule in rules for pattern in rule.collections.patterns]
     try:
         found = await collections(client, patterns)
-    except OperationFailure:
-        return None  # without the privilege to list collections, nothing can be said
+    except PyMongoError:
+        # Without the privilege to list collections nothing can be said, nor while the deployment does not
+        # answer: rules may be reloaded during an outage, which the stream waits out.
+        return None
     kept = {name: options.get("changeStreamPreAndPostImages", {}) for name, options in found.items()}
     return Survey({name: bool(images.get("enabled")) for name, images in kept.items()})
 
