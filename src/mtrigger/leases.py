@@ -17,6 +17,7 @@ from pymongo.errors import PyMongoError
 from mtrigger import processes
 from mtrigger.errors import MtriggerError, OwnershipError
 from mtrigger.faults import Fault, classify
+from mtrigger.outages import heed_cancellation
 from mtrigger.ownership import RENEWALS, Interrupted, Lease, Standing, standing
 from mtrigger.stores.base import Leases
 
@@ -77,6 +78,7 @@ class Tenure:
         """Renew the lease, for ever. Raises OwnershipError once another process owns the stream."""
         try:
             while True:
+                heed_cancellation()
                 await asyncio.sleep(self._pause())
                 self._cut_off_if_expired()
                 await self._renew()

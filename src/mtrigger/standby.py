@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 
 from mtrigger import processes
 from mtrigger.leases import Tenure, clock, passes
-from mtrigger.outages import Outage
+from mtrigger.outages import Outage, heed_cancellation
 from mtrigger.ownership import RENEWALS, Claim, Stillness, claim
 from mtrigger.stores.base import Checkpoint, Leases, Store
 
@@ -35,6 +35,7 @@ async def acquire(leases: Leases, place: Place, seconds: float) -> tuple["Tenure
     me, stillness, outage = str(processes.this_process()), Stillness(), Outage("Looking at the lease")
     told = ""
     while True:
+        heed_cancellation()
         asked_at = clock()
         stored = await place()
         seen = stored.lease
