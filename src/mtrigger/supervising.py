@@ -46,9 +46,8 @@ async def until(asked: asyncio.Event, parts: Iterable[asyncio.Task[None]]) -> No
 async def pause(seconds: float, ending: asyncio.Event) -> None:
     """Wait `seconds`, or less when `ending` is set meanwhile.
 
-    A loop that speaks to MongoDB ends by looking at such an event, not by being cancelled alone:
-    `asyncio.wait_for`, which the driver uses, loses a cancellation that meets a reply (python/cpython#86296,
-    mended in Python 3.12), and the loop would go on for ever.
+    A loop that speaks to MongoDB ends by looking at such an event, not by being cancelled alone: see
+    `outages.heed_cancellation`.
     """
     waiting = asyncio.ensure_future(ending.wait())
     try:

@@ -56,9 +56,9 @@ def steadily(
             except PyMongoError as error:
                 if classify(error) not in (Fault.PASSING, Fault.FORBIDDEN):
                     raise
-                await self.outage.wait(error)
+                await self.outage.wait(error, method.__name__)
             else:
-                self.outage.over()
+                self.outage.over(method.__name__)
                 return result
 
     return steady
