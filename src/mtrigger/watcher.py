@@ -21,7 +21,7 @@ from mtrigger.deliveries import Delivery
 from mtrigger.events import ChangeEvent
 from mtrigger.lookups import EVENTS_AT_ONCE, Documents
 from mtrigger.matching import Matcher
-from mtrigger.outages import Outage
+from mtrigger.outages import Outage, heed_cancellation
 from mtrigger.pushdown import StreamPlan
 from mtrigger.recovering import Lost, Policies, recover
 from mtrigger.rescanning import chunks
@@ -196,6 +196,7 @@ class Watcher:
     async def _plan(self) -> None:
         """Store what is owed for all that waits, then move the position; for ever."""
         while True:
+            heed_cancellation()
             batches = [await self._queue.get()]
             while not self._queue.empty() and sum(batch.size for batch in batches) < LARGEST_PORTION:
                 batches.append(self._queue.get_nowait())
