@@ -162,9 +162,8 @@ class Dispatcher:
         if self._attempts:
             _, late = await asyncio.wait(self._attempts, timeout=seconds)
             if late:
-                log.warning(
-                    "%d attempts did not end in time; they are made again at the next start.", len(late)
-                )
+                number = "1 attempt" if len(late) == 1 else f"{len(late)} attempts"
+                log.warning("%s did not end in time: made again at the next start, with the same id", number)
             for task in late:
                 task.cancel()
             if late:

@@ -22,7 +22,7 @@ LAST_WRITES = 5.0
 HURRIED_WRITES = 2.0
 """The same after a second signal."""
 
-TIDYING_UP = 5.0
+TIDYING_UP = 3.0
 """Seconds for closing connections and servers once it is over."""
 
 
@@ -80,14 +80,14 @@ async def _patience(stop: Stop, drain: float) -> None:
     hurried.cancel()
 
 
-def leave_within(seconds: float) -> None:
-    """End the process in `seconds`, whatever keeps it then: a thread of a library, a task that refuses to be
-    cancelled. For when everything that counts is done."""
-    timer = threading.Timer(seconds, _leave)
+def leave_within(seconds: float, last_words: str) -> None:
+    """End the process in `seconds` with the code 1 and `last_words`, for when it is over, whatever keeps it
+    then: a connection that cannot be closed, a thread of a library, a task that refuses to be cancelled."""
+    timer = threading.Timer(seconds, _leave, (last_words,))
     timer.daemon = True
     timer.start()
 
 
-def _leave() -> None:
-    log.error("something of an action or a library still runs and does not end: leaving it behind")
-    os._exit(1)
+def _leave(last_words: str) -> None:
+    log.error("%s", last_words)
+    os._exit(CutShortError.exit_code)

@@ -7,6 +7,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
+from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -38,13 +39,16 @@ BIG_ORDER_MAIL = (
 
 @dataclass(frozen=True)
 class Shop:
-    """One test's shop. `url` names the servers it uses; the state lives in a database of its own."""
+    """One test's shop. The state lives in a database of its own: beside the shop's, or on the server at
+    `state_uri`, which `home` is a client of."""
 
     command: MtriggerCommand
     database: AsyncDatabase[Document]
     uri: str
     mail: SmtpSink
     web: HttpSink
+    state_uri: str = ""
+    home: AsyncMongoClient[Document] | None = None
 
     @property
     def orders(self) -> AsyncCollection[Document]:
@@ -52,7 +56,8 @@ class Shop:
 
     @property
     def state(self) -> AsyncDatabase[Document]:
-        return self.database.client[f"{self.database.name}_state"]
+        home = self.home if self.home is not None else self.database.client
+        return home[f"{self.database.name}_state"]
 
     @property
     def deliveries(self) -> AsyncCollection[Document]:
@@ -66,6 +71,7 @@ class Shop:
     def environment(self) -> dict[str, str]:
         return {
             "MTRIGGER_URI": self.uri,
+            **({"MTRIGGER_STATE_URI": self.state_uri} if self.state_uri else {}),
             "MTRIGGER_STATE_DB": self.state.name,
             "MTRIGGER_SMTP_URL": self.mail.url,
             "MTRIGGER_MAIL_FROM": "shop@example.com",

@@ -47,6 +47,7 @@ class HttpSink:
         self.port = 0
         self._usual = Answer()
         self._next: deque[Answer] = deque()
+        self._by_path: dict[str, Answer] = {}
         self._thread = LoopThread("http-sink")
         self._runner: web.ServerRunner | None = None
         self.start()
@@ -63,6 +64,10 @@ class HttpSink:
     def answer_always(self, answer: Answer) -> None:
         """Give this answer whenever no other one is scripted."""
         self._usual = answer
+
+    def answer_path(self, path: str, answer: Answer) -> None:
+        """Give this answer to requests for `path` when no other one is scripted."""
+        self._by_path[path] = answer
 
     def start(self) -> None:
         """Listen (again), on the same port as before."""
@@ -91,7 +96,8 @@ class HttpSink:
 
     async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
-        answer = self._next.popleft() if self._next else self._usual
+        usual = self._by_path.get(request.path, self._usual)
+        answer = self._next.popleft() if self._next else usual
         self.requests.append(
             ReceivedRequest(
                 request.method,

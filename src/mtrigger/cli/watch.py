@@ -65,10 +65,14 @@ def watch(log_format: str, log_level: str, **given: Any) -> None:
         stop = Stop()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.request)
+        last_words = "something of an action or a library does not end: leaving it behind"
         try:
             await engine.run(settings, stop, show_preview)
+        except Exception as error:
+            last_words = str(error)
+            raise
         finally:
-            leave_within(TIDYING_UP)
+            leave_within(TIDYING_UP, last_words)
 
     asyncio.run(run())
 
