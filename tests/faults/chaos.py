@@ -12,16 +12,13 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from pymongo import AsyncMongoClient
 
 from faults.oracle import repeats
-from faults.world import World, documents_of
+from faults.world import World, world_at
 from support.command import MtriggerCommand
 from support.http_sink import Answer, HttpSink
 from support.mongo_servers import MongoServers
@@ -121,20 +118,6 @@ async def _fell_primary(members: ThreeMembers | None, after: float) -> int:
     return 1
 
 
-@asynccontextmanager
-async def world_at(
-    uri: str, plan: Plan, command: MtriggerCommand, sink: HttpSink, name: str = "chaos"
-) -> AsyncIterator[World]:
-    """A world in the deployment at `uri`."""
-    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri, tz_aware=True)
-    async with client:
-        yield World(command, sink, client, uri, name, documents_of(name, plan.documents))
-        command.end_all()
-        for database in await client.list_database_names():
-            if database.startswith(f"{name}_"):
-                await client.drop_database(database)
-
-
 @contextmanager
 def _deployment(members: int, folder: Path) -> Iterator[tuple[str, ThreeMembers | None]]:
     if members == 3:
@@ -155,7 +138,7 @@ async def _main(plan: Plan, members: int) -> int:
         closing(HttpSink()) as sink,
     ):
         command = MtriggerCommand(Path(folder))
-        async with world_at(uri, plan, command, sink) as world:
+        async with world_at(uri, command, sink, documents=plan.documents) as world:
             try:
                 report = await run_chaos(plan, world, three)
             except BaseException:

@@ -5,7 +5,7 @@ the documents walk. Everything is real: the server, the installed command, the H
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,7 +63,7 @@ class World:
     engine_uri: str
     name: str
     documents: Sequence[DocumentKey]
-    arguments: Sequence[str] = ()
+    lease: str = "2s"
     began: Timestamp = field(default_factory=lambda: Timestamp(0, 0))
     samples: list[Sample] = field(default_factory=list)
     kills: int = 0
@@ -98,7 +98,7 @@ class World:
     def watch(self) -> Running:
         """Start the engine, and do not wait for it."""
         environment = {"MTRIGGER_URI": self.engine_uri, "MTRIGGER_STATE_DB": self.state}
-        return self.command.start("watch", "--rules", "triggers/", *self.arguments, env=environment)
+        return self.command.start("watch", "--rules", "triggers/", "--lease", self.lease, env=environment)
 
     async def walk(self, seconds: float, seed: int) -> None:
         """Let every document walk its whole path within `seconds`."""
@@ -132,6 +132,19 @@ class World:
                 continue  # no primary at the moment: that is part of the test
             finally:
                 await asyncio.sleep(0.05)
+
+    async def endure(self, disturb: Callable[[], Awaitable[None]], *, seconds: float, seed: int) -> list[str]:
+        """Let the documents walk while `disturb` does its worst to one engine, then wait until all is
+        delivered. Returns what was wrong; whatever `disturb` has broken it must have mended."""
+        await self.prepare(images=True)
+        running = self.watch()
+        await asyncio.to_thread(running.wait_for_line, "watching .* from")
+        async with self.sampled():
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.walk(seconds, seed))
+                await disturb()
+            await self.finish(running)
+        return await self.judge(images=True)
 
     # -- afterwards ----------------------------------------------------------------------------------------
 
@@ -199,6 +212,29 @@ class World:
         receipts = self.receipts()
         wrong = with_images(receipts) if images else []
         return [*unwalked, *violations(happened, receipts, self.samples), *wrong]
+
+
+@asynccontextmanager
+async def world_at(
+    uri: str,
+    command: MtriggerCommand,
+    sink: HttpSink,
+    *,
+    documents: int,
+    engine_uri: str = "",
+    name: str = "chaos",
+    lease: str = "2s",
+) -> AsyncIterator[World]:
+    """A world in the deployment at `uri`, which the engine reaches at `engine_uri` if that is another way."""
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri, tz_aware=True)
+    async with client:
+        try:
+            yield World(command, sink, client, engine_uri or uri, name, documents_of(name, documents), lease)
+        finally:
+            command.end_all()
+            for database in await client.list_database_names():
+                if database.startswith(f"{name}_"):
+                    await client.drop_database(database)
 
 
 def collections_of(name: str) -> list[str]:
