@@ -47,6 +47,7 @@ class Tenure:
         self._attempts: set[asyncio.Timeout] = set()
         self._ended: BaseException | None = None
         self._in_doubt = False
+        self._expiry: asyncio.TimerHandle | None = None
 
     async def passed(self) -> None:
         """Return while the lease is held, wait while that is in doubt. Raises what ended the tenure."""
@@ -78,15 +79,17 @@ class Tenure:
         """Renew the lease, for ever. Raises OwnershipError once another process owns the stream."""
         try:
             while True:
+                self._cut_off_if_expired()
                 heed_cancellation()
                 await asyncio.sleep(self._pause())
-                self._cut_off_if_expired()
                 await self._renew()
-                self._cut_off_if_expired()
         except BaseException as error:
             self._ended = error if isinstance(error, Exception) else _given_back()
             self._changed.set()
             raise
+        finally:
+            if self._expiry is not None:
+                self._expiry.cancel()
 
     async def release(self) -> None:
         """Say that whoever waits may take over at once. The last thing to be written."""
@@ -170,11 +173,17 @@ class Tenure:
         self._in_doubt = True
 
     def _cut_off_if_expired(self) -> None:
-        """Another process may begin what runs here: end it."""
-        if self._standing() is Standing.EXPIRED:
-            for limit in self._attempts:
-                if limit.when() is None:
-                    limit.reschedule(asyncio.get_running_loop().time())
+        """Once the lease is over, another process may begin what runs here: end it. Until then, look again
+        when it will be. (A timer, because a renewal that hangs must not delay it.)"""
+        loop, left = asyncio.get_running_loop(), self._left(clock())
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if left > 0:
+            self._expiry = loop.call_later(left, self._cut_off_if_expired)
+            return
+        for limit in self._attempts:
+            if limit.when() is None:
+                limit.reschedule(loop.time())
 
 
 def passes(error: PyMongoError) -> bool:
