@@ -215,7 +215,8 @@ class Dispatcher:
 
     async def _take_reopened(self) -> None:
         while not self._drained.is_set():
-            for delivery in await self._outbox.take_reopened(self._partition, CAPACITY):
+            full = frozenset(key for key, line in self._lines.items() if len(line) >= 2 * CAPACITY)
+            for delivery in await self._outbox.take_reopened(self._partition, CAPACITY, full):
                 key = LineKey(delivery.rule, delivery.action)
                 if key in self._lines:
                     self._lines[key].reopen(delivery)

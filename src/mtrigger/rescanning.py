@@ -8,7 +8,7 @@ made meanwhile come through the stream, which opens at the noted time afterwards
 
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,7 +79,7 @@ async def chunks(client: Client, noted: Timestamp, rescan: Rescan) -> AsyncItera
     outage = Outage("The rescan")
     while rescan.namespaces:
         try:
-            chunk = await _next(client, noted, rescan)
+            chunk = await read(client, noted, rescan, {})
             if progress.report(rescan):
                 await _check_history(client, noted)
         except PyMongoError as error:
@@ -109,10 +109,11 @@ async def _check_history(client: Client, noted: Timestamp) -> None:
         raise lost_meanwhile(noted)
 
 
-async def _next(client: Client, noted: Timestamp, rescan: Rescan) -> Chunk:
+async def read(client: Client, noted: Timestamp, rescan: Rescan, query: Mapping[str, Any]) -> Chunk:
+    """The next documents of a rescan, those that are as `query` says."""
     namespace, *others = rescan.namespaces
     database, _, collection = namespace.partition(".")
-    raw = await find(client, namespace, {}, rescan.after)
+    raw = await _find(client, namespace, query, rescan.after)
     if not raw:
         return Chunk((), replace(rescan, namespaces=tuple(others), after=()))
     events = []
@@ -132,8 +133,8 @@ async def _next(client: Client, noted: Timestamp, rescan: Rescan) -> Chunk:
     return Chunk(tuple(events), replace(rescan, after=(last,), documents=rescan.documents + len(events)))
 
 
-async def find(
-    client: Client, namespace: str, query: dict[str, Any], after: tuple[Any, ...]
+async def _find(
+    client: Client, namespace: str, query: Mapping[str, Any], after: tuple[Any, ...]
 ) -> list[RawBSONDocument]:
     """The next documents of `namespace` that are as `query` says, in the order of `_id`, behind the one whose
     `_id` is in `after` (one or none)."""

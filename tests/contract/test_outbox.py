@@ -7,7 +7,7 @@ import pytest
 
 from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Retrying, Status, Suppressed
 from mtrigger.stores.base import ATTEMPTS_LOGGED, Attempt, LineKey, Query, Record, Store
-from support.samples import LINE, NOW, PARTITION, delivery_at, settlement_of
+from support.samples import LINE, NOW, PARTITION, delivery_at, settlement_of, token_at
 
 LATER = NOW + timedelta(minutes=1)
 OTHER_LINE = LineKey("big-order", "email")
@@ -404,3 +404,32 @@ async def test_tallies_count_each_line_by_status_and_name_the_oldest_open_one(st
 async def test_what_nobody_knows_is_not_open(store: Store) -> None:
     """A row that was removed by hand is not run."""
     assert not await store.still_open(replace(delivery_at(1), id="gone").id)
+
+
+async def test_reopened_deliveries_of_a_full_line_wait(store: Store) -> None:
+    """The dispatcher takes no more than it can hold; other lines go on."""
+    other = LineKey("stock-alert", "webhook")
+    here, there = delivery_at(1), delivery_at(2, line=other)
+    await store.owe([here, there])
+
+    assert await store.take_reopened(PARTITION, 10, frozenset({LINE})) == [there]
+    assert await store.take_reopened(PARTITION, 10) == [here]
+
+
+async def test_what_somebody_else_owes_is_found_by_whoever_dispatches(store: Store) -> None:
+    """`replay` makes deliveries beside a process that runs: it finds them, once, and only what is new."""
+    old, new = delivery_at(1), delivery_at(2)
+    await store.add([old])
+
+    assert await store.owe([old, new]) == {new.id}
+    assert await store.take_reopened(PARTITION, 10) == [new]
+    assert await store.owe([new]) == set()
+    assert await store.take_reopened(PARTITION, 10) == []
+    assert await store.known([old.id, new.id, delivery_at(3).id]) == {old.id, new.id}
+
+
+async def test_the_newest_position_is_that_of_any_delivery_of_the_partition(store: Store) -> None:
+    """It tells that there was a position before, when the checkpoint is missing."""
+    assert await store.newest(PARTITION) == ""
+    await store.add([delivery_at(2), delivery_at(1), delivery_at(3, partition="main/1")])
+    assert await store.newest(PARTITION) == token_at(2)

@@ -69,7 +69,7 @@ async def test_from_now_skips_what_was_missed_and_says_so_for_good(tiny: Shop) -
     stored = await lose(tiny)
 
     tiny.watch("--on-history-lost", "from-now")
-    await eventually(lambda: tiny.state["gaps"].find_one())
+    await eventually(tiny.state["gaps"].find_one)
     await eventually(lambda: _moved(tiny, stored))
     await tiny.orders.insert_one({"_id": "later", "amount": 14_000})
     await tiny.delivery({"event.key._id": "later"})
@@ -131,6 +131,18 @@ async def test_history_lost_while_it_runs_ends_it_with_78_too(tiny: Shop) -> Non
     assert running.wait() == 78, running.output
     assert re.search(r"the changes from \S+ to \S+, where it begins now, are gone", running.stderr)
     assert await tiny.state["gaps"].count_documents({}) == 0
+
+
+async def test_a_replay_from_before_the_oplog_begins_says_where_it_does(tiny: Shop) -> None:
+    """The way out is in the sentence."""
+    stored = await lose(tiny)
+    since = stored["cluster_time"].as_datetime().isoformat()
+
+    done = tiny.run("replay", "--rules", "triggers/", "--from", since)
+
+    assert done.code == 78, done.output
+    assert f"it begins with {(await oldest(tiny.database.client)).as_datetime().isoformat()}" in done.stderr
+    assert "--query" in done.stderr
 
 
 async def test_a_policy_that_gets_nowhere_is_given_up_after_three_times(

@@ -31,6 +31,8 @@ _COMMANDS = {
     "checkpoint": _Command(
         "mtrigger.cli.checkpoint", "Show, set or reset the position in the change stream."
     ),
+    "gaps": _Command("mtrigger.cli.gaps", "List what was knowingly skipped."),
+    "replay": _Command("mtrigger.cli.replay", "Hold rules against the past; owe what was not owed yet."),
     "prepare": _Command("mtrigger.cli.prepare", "Turn on pre- and post-images where rules need them."),
     "schema": _Command("mtrigger.cli.schema", "Print the JSON Schema of a rule file, for editors."),
     "init": _Command("mtrigger.cli.init", "Write a first rule and its template to start from."),
