@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,7 +50,9 @@ async def place(
     """
     stored = await store.checkpoint(STREAM)
     if stored is None:
-        return await _begin(settings, client, store, deployment, rules)
+        # Not the time of this process's start: it may have been standing by since then.
+        fresh = replace(deployment, now=await current_time(client))
+        return await _begin(settings, client, store, fresh, rules)
     if not same_cluster(stored.cluster_id, deployment.cluster_id):
         raise PositionError(
             f"The stored position belongs to another deployment ({stored.cluster_id}) than this one "

@@ -92,6 +92,36 @@ MUTANTS = [
         test="tests/unit/test_lanes.py::test_a_lane_waits_for_its_first_delivery_and_others_do_not",
     ),
     Mutant(
+        rule="whoever was deposed moves no position: the fence",
+        file="stores/mongo.py",
+        sound="        mine = held_by(self._fence.lease) if self._fence is not None else {}\n",
+        broken="        mine: dict[str, Any] = {}\n",
+        test="tests/contract/test_leases.py::test_the_fence_an_earlier_owner_cannot_move_the_position",
+    ),
+    Mutant(
+        rule="nothing is stored while it is in doubt who owns the stream",
+        file="stores/steadiness.py",
+        sound="            await self.outage.passable()\n",
+        broken="",
+        test="tests/integration/test_leases.py::"
+        "test_while_the_lease_cannot_be_renewed_nothing_begins_and_what_runs_is_cut_off",
+    ),
+    Mutant(
+        rule="a lease is taken only as it was seen",
+        file="stores/mongo_leases.py",
+        sound='{**held_by(seen), "lease.counter": seen.counter}',
+        broken="held_by(seen)",
+        test="tests/contract/test_leases.py::test_a_lease_that_has_moved_cannot_be_taken",
+    ),
+    Mutant(
+        rule="a row that an earlier owner stored late is dispatched",
+        file="stores/mongo.py",
+        sound='{"epoch": {"$ne": self._fence.lease.epoch}}',
+        broken='{"epoch": "none"}',
+        test="tests/contract/test_leases.py::"
+        "test_what_an_earlier_owner_stored_late_is_dispatched_by_the_new_one",
+    ),
+    Mutant(
         rule="an outcome is written once however often its write is repeated",
         file="stores/rows.py",
         sound='    unwritten = {"$not": {"$elemMatch": {"number": number, "at": settlement.at}}}\n',
