@@ -66,6 +66,12 @@ class StreamPosition:
             return {"startAfter": self.token}
         return {"startAtOperationTime": self.cluster_time}
 
+    def is_before(self, other: "StreamPosition") -> bool:
+        """Whether this place lies before `other`, as far as the two can be compared."""
+        if self.token is None or other.token is None or self.plan_hash != other.plan_hash:
+            return bool(self.cluster_time < other.cluster_time)
+        return str(self.token["_data"]) < str(other.token["_data"])
+
     def by_time(self) -> "StreamPosition":
         """The same place, found by its time alone."""
         return StreamPosition(None, self.cluster_time, "")
@@ -97,6 +103,7 @@ class ChangeStream:
     _manner_since: StreamPosition | None = field(default=None, init=False)
     _shortened: Mapping[str, Any] | None = field(default=None, init=False)
     _fragments: Fragments = field(default_factory=Fragments, init=False)
+    _went_back: bool = field(default=False, init=False)
 
     async def read(self) -> Batch:
         """The next batch; waits up to MAX_AWAIT_MS for one with events.
@@ -138,16 +145,24 @@ class ChangeStream:
 
     def _move(self, behind: Mapping[str, Any] | None, changes: list[Change]) -> None:
         """Take the position behind the reply; behind its last whole event while another has come in part."""
-        token = None if self._fragments.waiting else behind
-        if token is None and changes:
-            token = changes[-1].token
-        if token is None:
+        tokens = [change.token for change in changes[-1:]]
+        if behind is not None and not self._fragments.waiting:
+            tokens.append(behind)
+        if not tokens:
             return
+        token = max(tokens, key=lambda token: str(token["_data"]))
         time = cluster_time_of(token["_data"])
-        if len(token["_data"]) > LONGEST_RESUME_TOKEN:
+        found = StreamPosition(dict(token), time, self.plan.hash)
+        if found.is_before(self.position):
+            if not self._went_back:
+                log.warning(
+                    "MongoDB sent a position before the last one, %s: it is left out.", token["_data"]
+                )
+            self._went_back = True
+        elif len(token["_data"]) > LONGEST_RESUME_TOKEN:
             self.position = StreamPosition(None, time, "")
         else:
-            self.position = StreamPosition(dict(token), time, self.plan.hash)
+            self.position = found
 
     # -- events too large to be sent ---------------------------------------------------------------------
 
