@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from mtrigger.embedded import EmbeddedServer
@@ -32,6 +32,21 @@ def mongod() -> Iterator[EmbeddedServer]:
     servers = MongoServers(Path(tempfile.mkdtemp(prefix="mtrigger-mongod-")))
     try:
         yield servers.replica_set()
+    finally:
+        servers.stop_all()
+
+
+@pytest.fixture(scope="session")
+def roomy_mongod() -> Iterator[EmbeddedServer]:
+    """The same with a cache of 1 GB: with the small one of an embedded server, a few documents of 9 MB make
+    it wait for its next checkpoint, a minute later."""
+    mongod_or_skip()
+    servers = MongoServers(Path(tempfile.mkdtemp(prefix="mtrigger-mongod-")))
+    try:
+        server = servers.replica_set()
+        with MongoClient[Document](server.uri) as client:
+            client.admin.command({"setParameter": 1, "wiredTigerEngineRuntimeConfig": "cache_size=1GB"})
+        yield server
     finally:
         servers.stop_all()
 
