@@ -185,9 +185,9 @@ async def test_a_webhook_a_function_and_a_log_line_run_beside_each_other(shop: S
     await shop.orders.insert_one({"order_id": "SO-7", "amount": 1})
     running.wait_for_line("order SO-7 came in")
     request = (await eventually(lambda: shop.web.requests))[0]
-    await eventually((shop.folder / "noted").exists)
+    noted = shop.folder / "noted"
 
-    assert (shop.folder / "noted").read_text() == "insert SO-7"
+    assert await eventually(lambda: noted.exists() and noted.read_text()) == "insert SO-7"
     body = request.json()
     assert body["type"] == "everything"
     assert body["data"]["document"]["order_id"] == "SO-7"
