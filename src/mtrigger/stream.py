@@ -81,12 +81,14 @@ class StreamPosition:
 class Batch:
     """What one reply held: its events, and the position behind them. An idle stream's batch has no events.
 
-    `size` is how many bytes the reply had.
+    `size` is how many bytes the reply had. `unsent_since` is set when, somewhere from then to the position,
+    there was a change that MongoDB cannot send in any form (see `large_events.Manner.SMALL_KEYS`).
     """
 
     events: tuple[ChangeEvent, ...]
     position: StreamPosition
     size: int = 0
+    unsent_since: Timestamp | None = None
 
 
 @dataclass(slots=True)
@@ -123,11 +125,12 @@ class ChangeStream:
             return Batch((), self.position)  # the next call reads from here
         size = len(reply.raw)
         self._move(reply["cursor"].get("postBatchResumeToken"), changes)
+        unsent_since = self._unsent_since()
         if self._manner is not Manner.PLAIN:
             await self._return_to_plain(changes)
         share = size // (len(changes) or 1)
         events = [ChangeEvent.from_change(item.document, item.flaw, item.raw, share) for item in changes]
-        return Batch(tuple(events), self.position, size)
+        return Batch(tuple(events), self.position, size, unsent_since)
 
     def _changes(self, reply: RawBSONDocument) -> Iterator[Change]:
         """The changes in a reply, decoded all at once, or one by one when there is one that cannot be."""
@@ -181,6 +184,12 @@ class ChangeStream:
                 self.position.cluster_time.as_datetime().isoformat(),
                 LARGEST_KEY,
             )
+
+    def _unsent_since(self) -> Timestamp | None:
+        since = self._manner_since
+        if self._manner is Manner.SMALL_KEYS and since is not None and self.position != since:
+            return since.cluster_time
+        return None
 
     async def _return_to_plain(self, changes: list[Change]) -> None:
         """Read as planned again once the stream is past what was too large. Opened at that event's own

@@ -19,6 +19,7 @@ from pymongo.errors import PyMongoError
 from mtrigger import planning
 from mtrigger.deliveries import Delivery
 from mtrigger.events import ChangeEvent
+from mtrigger.large_events import LARGEST_KEY
 from mtrigger.lookups import EVENTS_AT_ONCE, Documents
 from mtrigger.matching import Matcher
 from mtrigger.outages import Outage, heed_cancellation
@@ -27,6 +28,7 @@ from mtrigger.recovering import Lost, Policies, recover
 from mtrigger.rescanning import chunks
 from mtrigger.resuming import Phase, Resumption, resumption, starting_position
 from mtrigger.stores.base import Checkpoint, Store
+from mtrigger.stores.gaps import Gap
 from mtrigger.stream import MAX_AWAIT_MS, Batch, ChangeStream, StreamPosition
 from mtrigger.supervising import part, pause, until
 
@@ -201,10 +203,19 @@ class Watcher:
             while not self._queue.empty() and sum(batch.size for batch in batches) < LARGEST_PORTION:
                 batches.append(self._queue.get_nowait())
             await self._store_all([event for batch in batches for event in batch.events])
+            for batch in batches:
+                await self._record_unsent(batch)
             positions = [batch.position for batch in batches]
             self._position = latest(positions, self._watched.plan) or self._position
             for _ in batches:
                 self._queue.task_done()
+
+    async def _record_unsent(self, batch: Batch) -> None:
+        since, until = batch.unsent_since, batch.position.cluster_time
+        if since is not None:
+            why = f"a change of a document whose _id is above {LARGEST_KEY:,} bytes: MongoDB cannot send it"
+            gap = Gap(self._checkpoint.stream, since, until, why, "too-large", datetime.now(UTC))
+            await self._store.gaps.record(gap)
 
     async def _store_all(self, events: Sequence[ChangeEvent]) -> None:
         while events:

@@ -7,6 +7,7 @@ from mtrigger.cli.output import iso, one_line, pretty, printable, relaxed, table
 from mtrigger.stores.base import Record
 
 _SHORT_ID = 12
+_LONGEST_ID = 100
 
 
 def listing(records: Sequence[Record]) -> str:
@@ -31,7 +32,8 @@ def _row(record: Record) -> tuple[str, ...]:
 
 def _id(key: Any) -> str:
     value = key.get("_id")
-    return value if isinstance(value, str) else relaxed(value)
+    text = value if isinstance(value, str) else relaxed(value)
+    return text if len(text) <= _LONGEST_ID else f"{text[:_LONGEST_ID]}…"
 
 
 def summary(record: Record) -> dict[str, Any]:
@@ -68,6 +70,9 @@ def whole(record: Record) -> dict[str, Any]:
             "updated": event.updated,
             "removed": list(event.removed),
             "truncated": list(event.truncated),
+            "left_out": list(event.left_out),
+            "flaw": event.flaw or None,
+            "raw": event.raw or None,
         },
         "log": [
             {
@@ -85,7 +90,7 @@ def whole(record: Record) -> dict[str, Any]:
 def page(record: Record) -> Iterator[str]:
     """All there is to a delivery, for people."""
     delivery, event = record.delivery, record.delivery.event
-    facts = {
+    facts: dict[str, str] = {
         "delivery": delivery.id,
         "rule": delivery.rule,
         "action": delivery.action,
@@ -99,10 +104,13 @@ def page(record: Record) -> Iterator[str]:
         "key": relaxed(event.key),
         "position": event.token,
         "lane": delivery.lane,
+        "too large": ", ".join(event.left_out) and f"{', '.join(event.left_out)} (not kept with it)",
+        "unreadable": event.flaw,
+        "bytes": f"{len(event.raw):,}, in `deliveries show --json` as event.raw" if event.raw else "",
     }
     for name, text in facts.items():
         if text:
-            yield f"{name:10}{one_line(text)}"
+            yield f"{name:11}{one_line(text)}"
     yield from _documents(record)
     for attempt in record.log:
         if attempt.number == 1 or attempt is record.log[0]:
