@@ -1,9 +1,9 @@
 """The deliveries of one line that are in memory, in lanes: which may run now, which wait, which come next.
 
 A line is one action of one rule; a lane within it is a sequence that keeps its order, also across retries:
-only its first delivery is ever handed out. A line holds at most `capacity` deliveries. What comes beyond
-stays in the outbox, and as long as anything is there, nothing newer is taken directly: it must be loaded in
-its turn.
+only its first delivery is ever handed out. A line holds at most `capacity` deliveries, fewer when they are
+large. What comes beyond stays in the outbox, and as long as anything is there, nothing newer is taken
+directly: it must be loaded in its turn.
 
 Pure: no I/O, no clock. The promise: `next` hands out each delivery once per attempt, in order per lane, and
 never two of one lane at once. It rests on one invariant: whatever was ever taken has a position up to
@@ -17,6 +17,17 @@ from datetime import datetime
 
 from mtrigger.deliveries import Delivery
 
+LARGEST_HELD = 32_000_000
+"""Bytes that the events of a line take, as they were sent or stored; beyond, no more are taken. Sizes are
+only about right, and the next delivery's is a guess from those before."""
+
+_FIRST_GUESS = LARGEST_HELD / 100
+_WEIGHT = 0.1
+"""What one delivery's size adds to the guess."""
+
+LARGEST_PAGE = 200
+"""Deliveries loaded at once, because the guess may be wrong."""
+
 
 class Line:
     """The lanes of one action of one rule."""
@@ -26,7 +37,9 @@ class Line:
         of them); None, that there are none."""
         self._capacity = capacity
         self._lanes: dict[str, deque[Delivery]] = {}
-        self._held: set[str] = set()
+        self._held: dict[str, int] = {}
+        self._bytes = 0
+        self._typical = _FIRST_GUESS
         self._running: set[str] = set()
         self._doubtful: set[str] = set()
         self._ready: deque[str] = deque()
@@ -52,7 +65,10 @@ class Line:
     @property
     def room(self) -> int:
         """How many more deliveries can be held."""
-        return max(0, self._capacity - len(self._held))
+        if not self._held:
+            return self._capacity
+        fitting = (LARGEST_HELD - self._bytes) / max(self._typical, 1.0)
+        return max(0, min(self._capacity - len(self._held), int(fitting)))
 
     @property
     def wants_more(self) -> bool:
@@ -61,7 +77,8 @@ class Line:
         if not self.incomplete:
             return False
         stalled = not self._ready and not self._running
-        return self.room > self._capacity // 2 or (stalled and self.room > 0)
+        half_free = len(self._held) < self._capacity / 2 and self._bytes < LARGEST_HELD / 2
+        return self.room > 0 and (half_free or stalled)
 
     def is_doubtful(self, delivery: Delivery) -> bool:
         """Whether `delivery` may have been run already: it came late or was reopened. A page of the outbox
@@ -85,7 +102,7 @@ class Line:
         """What to load next: open deliveries behind this position, at most so many; and a mark to give back
         to `load`."""
         self._first_refused = None
-        return self._loaded_to, self.room, self._refused
+        return self._loaded_to, min(self.room, LARGEST_PAGE), self._refused
 
     def load(self, deliveries: Iterable[Delivery], asked: int, mark: int) -> None:
         """Take a page of the outbox, read for `page()`, which asked for `asked` deliveries.
@@ -138,7 +155,8 @@ class Line:
         """A delivery that was handed out is settled: the next one in its lane may run."""
         lane = self._lanes[delivery.lane]
         lane.popleft()
-        for ids in (self._held, self._running, self._doubtful):
+        self._bytes -= self._held.pop(delivery.id)
+        for ids in (self._running, self._doubtful):
             ids.discard(delivery.id)
         if lane:
             self._line_up(delivery.lane)
@@ -169,7 +187,10 @@ class Line:
             self._ready.append(delivery.lane)
 
     def _append(self, delivery: Delivery) -> None:
-        self._held.add(delivery.id)
+        size = delivery.event.size
+        self._held[delivery.id] = size
+        self._bytes += size
+        self._typical += _WEIGHT * (size - self._typical)
         lane = self._lanes.get(delivery.lane)
         if lane is None:
             self._lanes[delivery.lane] = deque([delivery])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from mtrigger.deliveries import Delivery, Retrying
-from mtrigger.lanes import Line
+from mtrigger.lanes import LARGEST_HELD, LARGEST_PAGE, Line
 from support.samples import NOW, delivery_at
 
 CAPACITY = 3
@@ -27,6 +27,11 @@ def drain(line: Line) -> list[Delivery]:
         line.finish(delivery)
         done.append(delivery)
     return done
+
+
+def sized(delivery: Delivery, size: int) -> Delivery:
+    """The delivery with an event of `size` bytes."""
+    return replace(delivery, event=replace(delivery.event, size=size))
 
 
 class LineMachine(RuleBasedStateMachine):
@@ -52,11 +57,11 @@ class LineMachine(RuleBasedStateMachine):
 
     # -- the stream -----------------------------------------------------------------------------------------
 
-    @rule(lane=LANES)
-    def becomes_durable(self, lane: str) -> None:
+    @rule(lane=LANES, size=st.sampled_from([0, 1_000, LARGEST_HELD // 2, 2 * LARGEST_HELD]))
+    def becomes_durable(self, lane: str, size: int) -> None:
         """The planner has written a row; the offer follows a moment later."""
         self.number += 1
-        delivery = delivery_at(self.number, lane=lane)
+        delivery = sized(delivery_at(self.number, lane=lane), size)
         self.outbox[delivery.id] = delivery
         self.lanes[delivery.id], self.positions[delivery.id] = lane, delivery.position
         self.durable_not_offered.append(delivery)
@@ -372,3 +377,38 @@ def test_more_is_loaded_when_all_that_is_held_waits() -> None:
         line.retry(delivery.after(Retrying("busy", NOW + timedelta(hours=1))))
 
     assert line.wants_more
+
+
+def test_large_events_are_held_by_their_bytes() -> None:
+    """Of 1,000 places for 1 MB each, 32 are filled; what is beyond stays in the outbox."""
+    line = Line(1_000)
+    for number in range(1, 101):
+        line.offer(sized(delivery_at(number, lane=str(number)), 1_000_000))
+
+    assert len(line) == LARGEST_HELD // 1_000_000
+    assert line.incomplete
+    assert not line.wants_more
+
+
+def test_an_event_larger_than_all_that_may_be_held_is_still_taken_alone() -> None:
+    """Otherwise it would never have its turn."""
+    line = Line(1_000)
+    one, two = (sized(delivery_at(number), 2 * LARGEST_HELD) for number in (1, 2))
+    line.offer(one)
+    line.offer(two)
+    assert len(line) == 1
+
+    assert drain(line) == [one]
+    _, room, mark = line.page()
+    assert line.wants_more
+    line.load([two], room, mark)
+    assert drain(line) == [two]
+
+
+def test_pages_are_small_where_events_are_large() -> None:
+    """What is to come is guessed from what came."""
+    line = Line(1_000, behind="")
+    line.load([sized(delivery_at(number), 500_000) for number in range(1, 11)], 200, 0)
+    line.load((), 1, -1)
+    assert line.page()[1] < 100
+    assert Line(1_000, behind="").page()[1] == LARGEST_PAGE

@@ -54,9 +54,9 @@ def delivery_row(delivery: Delivery) -> dict[str, Any]:
 
 
 def stored(raw: bytes, options: Options) -> Row:
-    """The row in `raw`. What cannot be read of it is missing, and `unreadable` says so."""
+    """The row in `raw`, and its `size`. What cannot be read of it is missing, and `unreadable` says so."""
     row, flaw = decoded(raw, options)
-    return {**row, "unreadable": flaw} if flaw else row
+    return {**row, "size": len(raw), "unreadable": flaw}
 
 
 def read_delivery(row: Row) -> Delivery:
@@ -85,7 +85,7 @@ def _read_event(row: Row) -> ChangeEvent:
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         flaw = flaw or f"the row in the outbox: its event is damaged ({reason})"
         return ChangeEvent.unknown(row.get("position", ""), flaw)
-    return replace(event, flaw=flaw) if flaw else event
+    return replace(event, flaw=flaw or event.flaw, size=row.get("size", 0))
 
 
 def read_record(row: Row) -> Record:
