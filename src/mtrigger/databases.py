@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from pymongo import AsyncMongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConnectionFailure, PyMongoError
 
-from mtrigger.deployment import connect
+from mtrigger.deployment import connect, reason
 from mtrigger.embedded import EmbeddedServer, default_data_folder
 from mtrigger.errors import DeploymentError
 from mtrigger.redaction import redact_uri
@@ -41,6 +41,10 @@ async def watched_client(settings: Settings) -> AsyncIterator[tuple[AsyncMongoCl
         await asyncio.to_thread(server.stop)
 
 
+def _at(settings: Settings) -> str:
+    return f", {redact_uri(settings.state_uri)}," if settings.state_uri else ""
+
+
 @asynccontextmanager
 async def state_store(settings: Settings, client: AsyncMongoClient[dict[str, Any]]) -> AsyncIterator[Store]:
     """The state: in memory for a dry run, else in the watched deployment or where --state-uri says."""
@@ -51,6 +55,11 @@ async def state_store(settings: Settings, client: AsyncMongoClient[dict[str, Any
         store = MongoStore(home, settings.state_db)
         try:
             await store.open()
+        except ConnectionFailure as error:
+            raise DeploymentError(
+                f"The MongoDB of the state{_at(settings)} cannot be reached: {reason(error)}. Check that it "
+                "runs and that the host and port are right."
+            ) from error
         except PyMongoError as error:
             raise DeploymentError(
                 f"The state database {settings.state_db!r} cannot be used (the role `readWrite` on it is "

@@ -53,8 +53,9 @@ class MongoProxy:
                 for way in both:
                     way.cancel()
                 await asyncio.gather(*both, return_exceptions=True)
-                writer.close()
-                ours.close()
+                for side in (writer, ours):
+                    side.close()
+                    await side.wait_closed()
 
     async def _requests(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, doomed: asyncio.Event

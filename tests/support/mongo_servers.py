@@ -35,20 +35,28 @@ class RunningServer(Protocol):
 
 
 class StandaloneServer:
-    """A `mongod` that is no replica set: what a user has who installed MongoDB and changed nothing."""
+    """A `mongod` that is no replica set: what a user has who installed MongoDB and changed nothing. It keeps
+    its port and its data when it is started again."""
 
     def __init__(self, data: Path, arguments: Sequence[str] = ()) -> None:
         port = free_port()
         self.uri = f"mongodb://127.0.0.1:{port}/"
         data.mkdir(parents=True, exist_ok=True)
         options = ("--dbpath", str(data), "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket")
+        self._command = [str(find_mongod()), *options, *TEST_ARGUMENTS, *arguments]
+        self.start()
+
+    def start(self) -> None:
+        """Start it (again) and wait until it answers."""
         self._process = subprocess.Popen(
-            [str(find_mongod()), *options, *TEST_ARGUMENTS, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
+            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
         )
         eventually_sync(self._answers, patience=60)
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with, None while it runs."""
+        return self._process.poll()
 
     def _answers(self) -> bool:
         assert self._process.poll() is None, f"mongod ended with {self._process.returncode}"
@@ -60,7 +68,7 @@ class StandaloneServer:
                 return False  # not yet
 
     def stop(self) -> None:
-        """Stop the server and wait for its end."""
+        """Stop the server and wait for its end. Harmless when it has ended already."""
         self._process.terminate()
         self._process.wait(60)
 
