@@ -7,6 +7,7 @@ when its turn comes (see `planning.lacks_document`). Rows are encoded here, once
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import bson
@@ -30,11 +31,13 @@ _NOTHING: Mapping[Part, Any] = {"before": None, "document": None, "updated": [],
 
 
 class TooDeepError(Exception):
-    """MongoDB refused the rows with these ids: they are nested too deeply."""
+    """MongoDB refused the rows `ids`, because they are nested too deeply, and no others; those of the portion
+    that were there before are in `existing`."""
 
-    def __init__(self, ids: Sequence[str]) -> None:
+    def __init__(self, ids: Sequence[str], existing: AbstractSet[str]) -> None:
         super().__init__(f"rows nested too deeply: {', '.join(ids)}")
         self.ids = ids
+        self.existing = existing
 
 
 class Portion:
@@ -53,13 +56,15 @@ class Portion:
         self._rows[row["_id"]], self._encoded[row["_id"]] = row, RawBSONDocument(raw)
         self.size += len(raw)
 
-    def shorten(self, ids: Iterable[str]) -> None:
-        """Leave out one more part of each of these rows. Raises ValueError when nothing is left of one."""
+    def shortened(self, ids: Iterable[str]) -> "Portion":
+        """Only the rows `ids`, each without one more part. Raises ValueError when nothing is left of one."""
+        portion = Portion()
         for row_id in ids:
             shorter = _shortened(self._rows[row_id])
             if shorter is None:
                 raise ValueError(f"the row {row_id} cannot be stored, whatever it leaves out")
-            self.put(shorter)
+            portion.put(shorter)
+        return portion
 
     @property
     def documents(self) -> list[RawBSONDocument]:

@@ -163,27 +163,29 @@ class MongoStore(MongoRecords):
         return new
 
     async def _insert_fitting(self, rows: Portion, trouble: list[PyMongoError]) -> set[str]:
+        existing: set[str] = set()
         while True:
             try:
-                return await self._insert(rows, trouble)
+                return existing | await self._insert(rows, trouble)
             except TooDeepError as error:
-                rows.shorten(error.ids)
+                existing |= error.existing
+                rows = rows.shortened(error.ids)
 
     @steadily
     async def _insert(self, rows: Portion, trouble: list[PyMongoError]) -> set[str]:
         try:
             await self._deliveries.insert_many(rows.documents, ordered=False)
         except BulkWriteError as error:
-            details = error.details
-            others = [item for item in details["writeErrors"] if item["code"] != DUPLICATE_KEY]
-            if others or details["writeConcernErrors"]:
+            failed = error.details["writeErrors"]
+            existing = {str(item["op"]["_id"]) for item in failed if item["code"] == DUPLICATE_KEY}
+            too_deep = [str(item["op"]["_id"]) for item in failed if item["code"] == TOO_DEEP]
+            others = [item for item in failed if item["code"] not in (DUPLICATE_KEY, TOO_DEEP)]
+            if others or error.details["writeConcernErrors"]:
                 trouble.append(error)
-                if too_deep := [str(item["op"]["_id"]) for item in others if item["code"] == TOO_DEEP]:
-                    raise TooDeepError(too_deep) from error
-                if any(item["code"] == DUPLICATE_KEY for item in details["writeErrors"]):
-                    raise BulkWriteError({**details, "writeErrors": others}) from error
-                raise
-            return {str(item["op"]["_id"]) for item in details["writeErrors"]}
+                raise BulkWriteError({**error.details, "writeErrors": others}) from error
+            if too_deep:
+                raise TooDeepError(too_deep, existing) from error
+            return existing
         except PyMongoError as error:
             trouble.append(error)
             raise
