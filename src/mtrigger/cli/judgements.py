@@ -26,6 +26,8 @@ def example_lines(result: ExampleResult) -> Iterator[str]:
 
 def event_heading(event: ChangeEvent) -> str:
     """An event in one line."""
+    if not event.database:  # a dead letter written by hand
+        return one_line(event.operation)
     return one_line(f"{event.operation} in {event.namespace}, key {_shortened(relaxed(event.key))}")
 
 
