@@ -145,6 +145,7 @@ async def _find(
         "sort": {"_id": 1},
         "hint": {"_id": 1},
         "limit": CHUNK,
+        "batchSize": CHUNK,
         "singleBatch": True,
         "readConcern": {"level": "majority"},
         "comment": "mtrigger rescan",
@@ -184,7 +185,7 @@ class _Progress:
             self._first = rescan.documents
             log.info(
                 "rescan: holding the rules against %s documents%s",
-                f"about {self._total:,}" if self._total else "all",
+                f"{'at most' if rescan.documents else 'about'} {self._total:,}" if self._total else "all",
                 f", going on behind the first {rescan.documents:,}" if rescan.documents else "",
             )  # fmt: skip
         if now - self._said < REPORT_EVERY:

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from bson.timestamp import Timestamp
 from pymongo import AsyncMongoClient
 
@@ -27,18 +27,18 @@ do: [{log: "big order {{ document._id }}"}]
 """
 
 
-@asynccontextmanager
-async def tiny_shop(
-    servers: MongoServers, command: MtriggerCommand, mail: SmtpSink, web: HttpSink
+@pytest.fixture
+async def tiny(
+    start_mongod: MongoServers, mtrigger_command: MtriggerCommand, smtp_sink: SmtpSink, http_sink: HttpSink
 ) -> AsyncIterator[Shop]:
     """A shop on a deployment of its own with a tiny oplog, and the rule BIG_ORDERS."""
-    server = servers.replica_set(*TINY)
+    server = start_mongod.replica_set(*TINY)
     client: AsyncMongoClient[Document] = AsyncMongoClient(server.uri, tz_aware=True)
     async with client:
-        shop = Shop(command, client["shop"], server.uri, mail, web)
+        shop = Shop(mtrigger_command, client["shop"], server.uri, smtp_sink, http_sink)
         shop.rule("big-orders", BIG_ORDERS)
         yield shop
-        command.end_all()
+        mtrigger_command.end_all()
 
 
 async def oldest(client: AsyncMongoClient[Document]) -> Timestamp:

@@ -3,30 +3,15 @@
 import json
 import re
 import signal
-from collections.abc import AsyncIterator
 
-import pytest
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from acceptance.shop import Shop
-from faults.oplogs import Document, lose_history, make_noise, oldest, owed_for, position, tiny_shop
+from faults.oplogs import Document, lose_history, make_noise, oldest, owed_for, position
 from mtrigger.embedded import EmbeddedServer
-from support.command import MtriggerCommand
 from support.fail_points import failing_commands
-from support.http_sink import HttpSink
-from support.mongo_servers import MongoServers
 from support.polling import eventually
-from support.smtp_sink import SmtpSink
-
-
-@pytest.fixture
-async def tiny(
-    start_mongod: MongoServers, mtrigger_command: MtriggerCommand, smtp_sink: SmtpSink, http_sink: HttpSink
-) -> AsyncIterator[Shop]:
-    """A shop whose history is soon forgotten."""
-    async with tiny_shop(start_mongod, mtrigger_command, smtp_sink, http_sink) as shop:
-        yield shop
 
 
 async def lose(shop: Shop) -> Document:
