@@ -27,3 +27,9 @@ async def failing_commands(
         yield
     finally:
         await client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+
+async def times_failed(client: AsyncMongoClient[dict[str, Any]]) -> int:
+    """How often `failCommand` has acted since the server started."""
+    answer = await client.admin.command({"getParameter": 1, "failpoint.failCommand": 1})
+    return int(answer["failpoint.failCommand"]["timesEntered"])
