@@ -224,3 +224,18 @@ async def test_starts_that_end_in_good_order_are_never_too_many(shop: Shop) -> N
 
 async def _starts(shop: Shop, count: int) -> bool:
     return bool((await position(shop))["starts"] == count)
+
+
+async def test_what_an_operator_skips_is_a_gap_too(shop: Shop) -> None:
+    """`checkpoint set` forward; going back skips nothing, and a rescan is not set but started."""
+    stored = await seen_then_missed(shop)
+    back = stored["cluster_time"].as_datetime().isoformat()
+
+    assert shop.run("checkpoint", "set", "--time", "now").code == 0
+    assert shop.run("checkpoint", "set", "--time", back).code == 0
+    refused = shop.run("checkpoint", "set", "--time", "rescan")
+
+    (gap,) = json.loads(shop.run("gaps", "--json").stdout)["gaps"]
+    assert (gap["policy"], gap["why"]) == ("operator", "an operator set the position")
+    assert (refused.code, "--start-from rescan" in refused.stderr) == (2, True), refused.output
+    assert "1 gap" in shop.run("status").output

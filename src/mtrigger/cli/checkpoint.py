@@ -12,6 +12,7 @@ from mtrigger.cli.addresses import Addresses, address_options, addresses
 from mtrigger.cli.options import json_option, together
 from mtrigger.settings import StartFrom, parse_start_from
 from mtrigger.stores.base import Checkpoint
+from mtrigger.stores.gaps import Gap
 
 _force_option = click.option(
     "--force",
@@ -53,8 +54,9 @@ def set_position(*, time_text: str | None, token: str | None, force: bool, **giv
     """Set the position. Stop `mtrigger watch` first.
 
     Changes behind the position are read (again): what is still in the outbox is not done twice, so going back
-    less than 7 days is harmless (rules that are new since then do fire). Changes before it are not read. The
-    token it had is kept under "previous".
+    less than 7 days is harmless (rules that are new since then do fire). Changes before it are not read; what
+    is skipped is listed by `mtrigger gaps`. The token it had is kept under "previous". A rescan that is under
+    way is given up.
     """
     from mtrigger.cli.connecting import run
     from mtrigger.cli.output import print_json, say
@@ -70,6 +72,10 @@ def set_position(*, time_text: str | None, token: str | None, force: bool, **giv
         if not where.uri:
             raise click.UsageError("--time asks the watched deployment: name it with --uri")
         start = parse_start_from(str(time_text))
+        if start == "rescan":
+            raise click.UsageError(
+                "a rescan begins with `mtrigger watch --start-from rescan`, once the position is reset"
+            )
         run(_refuse_if_watched(where, force=force))
         found = run(_set_time(where, start))
     if given["as_json"]:
@@ -83,8 +89,8 @@ def set_position(*, time_text: str | None, token: str | None, force: bool, **giv
 def reset(*, yes: bool, force: bool, uri: str, state_uri: str, state_db: str, as_json: bool) -> None:
     """Forget the position: the next `watch` begins as a first start does. Stop `mtrigger watch` first.
 
-    It then begins at its --start-from, which is now unless said otherwise: changes made until then are not
-    seen.
+    It begins where its --start-from says, and has to be told so once on the command line when there are
+    deliveries: changes made until then are not seen, unless it says so.
     """
     from mtrigger.cli.connecting import run
     from mtrigger.cli.output import confirmed, print_json, say
@@ -98,7 +104,10 @@ def reset(*, yes: bool, force: bool, uri: str, state_uri: str, state_db: str, as
     done = go and run(_reset(where))
     if as_json:
         print_json({"reset": done})
-    say("the position is forgotten" if done else "nothing was forgotten" if go else "left as it is")
+    if done:
+        say("the position is forgotten: --start-from says where the next `watch` begins")
+    else:
+        say("nothing was forgotten" if go else "left as it is")
 
 
 def _checked(token: str) -> str:
@@ -145,6 +154,7 @@ async def _set_token(where: Addresses, token: str) -> Checkpoint:
     """A token goes with the pipeline of the position before it; if it does not fit, its time is used."""
     from mtrigger.cli.connecting import watched
     from mtrigger.events import cluster_time_of
+    from mtrigger.starting import STREAM
 
     before = await _before(where)
     if before is not None:
@@ -154,16 +164,19 @@ async def _set_token(where: Addresses, token: str) -> Checkpoint:
             cluster_id, pipeline_hash = deployment.cluster_id, ""
     else:
         raise click.UsageError("there is no position yet: name the watched deployment with --uri")
-    return await _written(where, {"_data": token}, cluster_time_of(token), cluster_id, pipeline_hash)
+    new = (STREAM, {"_data": token}, cluster_time_of(token), cluster_id, pipeline_hash, datetime.now(UTC))
+    return await _written(where, before, Checkpoint(*new))
 
 
 async def _set_time(where: Addresses, start: StartFrom) -> Checkpoint:
     from mtrigger.cli.connecting import watched
     from mtrigger.deployment import starting_time
+    from mtrigger.starting import STREAM
 
     async with watched(where.uri) as (client, deployment):
         cluster_time = await starting_time(client, start, deployment.now)
-    return await _written(where, None, cluster_time, deployment.cluster_id, "")
+    new = Checkpoint(STREAM, None, cluster_time, deployment.cluster_id, "", datetime.now(UTC))
+    return await _written(where, await _before(where), new)
 
 
 async def _before(where: Addresses) -> Checkpoint | None:
@@ -178,19 +191,18 @@ async def _before(where: Addresses) -> Checkpoint | None:
         return None
 
 
-async def _written(
-    where: Addresses,
-    token: dict[str, str] | None,
-    cluster_time: Timestamp,
-    cluster_id: str,
-    pipeline_hash: str,
-) -> Checkpoint:
-    """Write the position over the one that is there, or as the first one. Raises TimeoutError."""
+async def _written(where: Addresses, before: Checkpoint | None, new: Checkpoint) -> Checkpoint:
+    """Write the position over the one that is there, or as the first one, and the gap before it, if there is
+    one. Raises TimeoutError."""
     from mtrigger.cli.connecting import WRITE_SECONDS, state
-    from mtrigger.starting import STREAM
+    from mtrigger.deployment import same_cluster
 
-    new = Checkpoint(STREAM, token, cluster_time, cluster_id, pipeline_hash, datetime.now(UTC))
     async with state(where) as store, asyncio.timeout(WRITE_SECONDS):
+        if before is not None and same_cluster(before.cluster_id, new.cluster_id):
+            since, until = before.cluster_time, new.cluster_time
+            if since < until:
+                why = "an operator set the position"
+                await store.gaps.record(Gap(new.stream, since, until, why, "operator", new.updated_at))
         return await store.put(new)
 
 
