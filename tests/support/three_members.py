@@ -1,8 +1,6 @@
-"""A replica set of three members on this machine: primaries to kill, to freeze and to send away."""
+"""A replica set of three members on this machine: primaries to kill and to send away."""
 
-import os
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -50,17 +48,21 @@ class Member:
             start_new_session=True,
         )
 
-    def send(self, number: signal.Signals) -> None:
-        """Send it a signal: SIGSTOP freezes it, SIGCONT lets it go on."""
-        assert self._process is not None, "started first"
-        os.kill(self._process.pid, number)
-
     def kill(self) -> None:
-        """End it at once, as a power cut would, also when it is frozen."""
+        """End it at once, as a power cut would."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(60)
             self._process = None
+
+    def office(self) -> str:
+        """What it says it is: "primary", "secondary", or "" while it is neither or does not answer."""
+        with self.client() as client:
+            try:
+                hello = client.admin.command("hello")
+            except ConnectionFailure:
+                return ""  # dead, or not yet there
+        return "primary" if hello["isWritablePrimary"] else "secondary" if hello["secondary"] else ""
 
     def client(self) -> MongoClient[dict[str, Any]]:
         """A client of this member alone."""
@@ -136,11 +138,4 @@ class ThreeMembers:
         self.primary()
 
     def _primary(self) -> Member | None:
-        for member in self.members:
-            with member.client() as client:
-                try:
-                    if client.admin.command("hello")["isWritablePrimary"]:
-                        return member
-                except ConnectionFailure:
-                    continue  # dead, frozen, or not yet there
-        return None
+        return next((member for member in self.members if member.office() == "primary"), None)
