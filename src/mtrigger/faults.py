@@ -62,6 +62,8 @@ _PASSING_CODES = frozenset({
     11600,  # InterruptedAtShutdown
     11601,  # Interrupted
     11602,  # InterruptedDueToReplStateChange
+    365,  # TemporarilyUnavailable: pressure on the cache
+    388,  # TransactionTooLargeForCache: seen for single large documents while the cache was under pressure
     13388,  # StaleConfig
     13435,  # NotPrimaryNoSecondaryOk
     13436,  # NotPrimaryOrSecondary

@@ -18,7 +18,7 @@ from pymongo import AsyncMongoClient
 
 from mtrigger import rescanning
 from mtrigger.deployment import Deployment, current_time, same_cluster, starting_time
-from mtrigger.errors import MtriggerError, PositionError
+from mtrigger.errors import MtriggerError, OwnershipError, PositionError
 from mtrigger.events import cluster_time_of
 from mtrigger.rules import Rule
 from mtrigger.settings import Settings, parse_start_from
@@ -126,7 +126,8 @@ async def counted(positions: Positions, checkpoint: Checkpoint) -> AsyncIterator
         failed = not isinstance(error, MtriggerError) or isinstance(error, PartError) or error.exit_code == 1
         if failed and starts < MOST_STARTS:
             raise
-        await _forget(positions, stream)
+        if not isinstance(error, OwnershipError):  # then nothing may be written any more
+            await _forget(positions, stream)
         if not failed:
             raise
         raise PositionError(

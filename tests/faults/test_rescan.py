@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from bson import Decimal128, ObjectId
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -13,6 +15,9 @@ from faults.oplogs import BIG_ORDERS, Document, lose_history, make_noise, owed_f
 from mtrigger.embedded import EmbeddedServer
 from support.fail_points import Mode, failing_commands
 from support.polling import eventually
+from support.raw_bson import document, fields, old_binary
+
+RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
 MANY = 2_600
 """Documents of five chunks and a bit."""
@@ -153,6 +158,25 @@ async def test_an_oplog_that_is_too_small_for_the_rescan_ends_it_loudly(tiny: Sh
     tiny.watch("--start-from", "rescan").wait_for_line("rescan: done, 10 documents")
     await eventually(lambda: _owed(tiny, 10))
     assert await owed_for(tiny) == list(range(10))
+
+
+async def test_documents_that_are_large_or_cannot_be_read_do_not_hold_it_up(shop: Shop) -> None:
+    """Three that fill a reply each, one that Python cannot hold (it dies, with its bytes), one behind it."""
+    shop.rule("big-orders", BIG_ORDERS)
+    filler = b"x" * 9_000_000
+    for key in range(3):
+        await shop.orders.insert_one({"_id": key, "amount": 11_000, "filler": filler})
+    raw = document(fields(_id=3, amount=11_000), old_binary("bad"))
+    await shop.database["orders"].with_options(RAW).insert_one(RawBSONDocument(raw))
+    await shop.orders.insert_one({"_id": 4, "amount": 11_000})
+
+    shop.watch("--start-from", "rescan").wait_for_line("rescan: done, 5 documents")
+
+    for key in (0, 1, 2, 4):
+        await shop.delivery({"event.key._id": key, "status": "delivered"})
+    dead = await shop.delivery({"event.key._id": 3, "status": "dead"})
+    assert "bad" in dead["error"]
+    assert dead["event"]["raw"] == raw
 
 
 async def test_an_operator_who_sets_the_position_ends_a_rescan(shop: Shop) -> None:

@@ -122,14 +122,16 @@ class MongoStore(MongoRecords):
 
     @steadily
     async def note_start(self, stream: str) -> int:
+        mine = held_by(self._fence.lease) if self._fence is not None else {}
         row = await self._checkpoints.find_one_and_update(
-            {"_id": stream}, {"$inc": {"starts": 1}}, return_document=ReturnDocument.AFTER
+            {"_id": stream, **mine}, {"$inc": {"starts": 1}}, return_document=ReturnDocument.AFTER
         )
         return int(row["starts"]) if row is not None else 0
 
     @steadily
     async def forget_starts(self, stream: str) -> None:
-        await self._checkpoints.update_one({"_id": stream}, {"$set": {"starts": 0}})
+        mine = held_by(self._fence.lease) if self._fence is not None else {}
+        await self._checkpoints.update_one({"_id": stream, **mine}, {"$set": {"starts": 0}})
 
     async def reset(self, stream: str) -> bool:
         return (await self._checkpoints.delete_one({"_id": stream})).deleted_count == 1
