@@ -41,9 +41,9 @@ MUTANTS = [
     Mutant(
         rule="the position moves only after the insert",
         file="watcher.py",
-        sound="            for start in range(0, len(events), EVENTS_AT_ONCE):\n",
+        sound="            await self._store_all([event for batch in batches for event in batch.events])\n",
         broken="            self._position = batches[-1].position\n"
-        "            for start in range(0, len(events), EVENTS_AT_ONCE):\n",
+        "            await self._store_all([event for batch in batches for event in batch.events])\n",
         test=SLOW_OUTBOX,
     ),
     Mutant(
@@ -64,10 +64,17 @@ MUTANTS = [
         test="tests/faults/test_position.py::test_going_on_by_time_brings_everything_of_that_moment_again",
     ),
     Mutant(
+        rule="a token is used only with the pipeline it belongs to",
+        file="stream.py",
+        sound="        if self.token is not None and self.plan_hash == plan.hash:\n",
+        broken="        if self.token is not None:\n",
+        test="tests/integration/test_stream.py::test_a_position_of_another_plan_is_resumed_by_its_time",
+    ),
+    Mutant(
         rule="what is in the outbox already is not dispatched again",
         file="stores/mongo.py",
-        sound="        new = once.keys() - existing\n",
-        broken="        new = set(once.keys())\n",
+        sound="        new = rows.keys() - existing\n",
+        broken="        new = set(rows.keys())\n",
         test="tests/contract/test_outbox.py::test_add_says_which_deliveries_were_not_there_before",
     ),
     Mutant(
