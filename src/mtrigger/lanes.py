@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from mtrigger.deliveries import Delivery
+from mtrigger.events import DEAD_LETTER
 
 LARGEST_HELD = 32_000_000
 """Bytes that the events of a line take, as they were sent or stored; beyond, no more are taken. Sizes are
@@ -81,8 +82,9 @@ class Line:
         return self.room > 0 and (half_free or stalled)
 
     def is_doubtful(self, delivery: Delivery) -> bool:
-        """Whether `delivery` may have been run already: it came late or was reopened. A page of the outbox
-        can overtake the offer of what it holds, and an operator's wish an attempt that has just ended."""
+        """Whether `delivery` may have been run already: it came late, was reopened, or is a dead letter. A
+        page of the outbox can overtake the offer of what it holds, and an operator's wish an attempt that has
+        just ended; and who dies again after a crash owes the letter that was there already."""
         return delivery.id in self._doubtful
 
     def offer(self, delivery: Delivery) -> None:
@@ -94,6 +96,8 @@ class Line:
             self._append(delivery)
         elif self.room and not self.incomplete:
             self._loaded_to = delivery.position
+            if delivery.event.operation == DEAD_LETTER:  # a second death makes it anew, at a later position
+                self._doubtful.add(delivery.id)
             self._append(delivery)
         else:
             self._leave(delivery)

@@ -12,6 +12,7 @@ from mtrigger.conditions import parse
 from mtrigger.dead_letters import LARGEST_COPY, owed, told
 from mtrigger.deliveries import Dead, Delivered, Delivery, Retrying, Suppressed
 from mtrigger.events import DEAD_LETTER, ChangeEvent, cluster_time_of
+from mtrigger.lanes import Line
 from mtrigger.matching import Matcher
 from mtrigger.rules import Collections, Rule, RuleAction
 from support.samples import LINE, NOW, delivery_at, event_at, settlement_of
@@ -145,3 +146,18 @@ def test_only_a_death_owes_anything() -> None:
     assert letter.created_at == NOW + timedelta(seconds=0.5)
     assert letter.event.time.tzinfo is UTC
     assert (delivery.rule, delivery.action) == LINE
+
+
+def test_the_letter_of_a_second_death_is_looked_up_before_it_is_run() -> None:
+    """It was durable before a crash, was loaded and has just been run; then the delivery dies once more."""
+    line = Line(10)
+    (first,), (second,) = (letters(dead_at(), rule_of(), now=now) for now in (NOW, LATER))
+    line.load([first], asked=10, mark=0)
+    running = line.next(LATER)
+    assert running == first
+    line.finish(running)
+
+    line.offer(second)
+
+    assert second.position > first.position
+    assert line.is_doubtful(second)
