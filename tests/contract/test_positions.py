@@ -96,7 +96,7 @@ async def test_a_rescan_is_part_of_the_position(store: Store) -> None:
 
 
 async def test_starts_are_counted_until_the_position_moves_on(store: Store) -> None:
-    """The first token after opening at a time is no progress. An event, a later time, a chunk of a rescan is."""
+    """A first token after opening at a time is no progress; an event, a later time or a chunk read are."""
     assert await store.note_start(PARTITION) == 0
     await store.begin(checkpoint_at(0))
     assert [await store.note_start(PARTITION) for _ in range(3)] == [1, 2, 3]
