@@ -2,9 +2,14 @@
 
 from typing import Any
 
+import bson
 import pytest
+from bson.raw_bson import RawBSONDocument
+from bson.timestamp import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
+from pymongo import AsyncMongoClient
+from pymongo.errors import AutoReconnect
 
 from mtrigger.actions.base import ActionConfig
 from mtrigger.deployment import large_events
@@ -12,6 +17,7 @@ from mtrigger.errors import PositionError
 from mtrigger.large_events import SHORTENING, SMALL_KEYS, SPLIT, Change, Fragments, Manner
 from mtrigger.pushdown import StreamPlan, pipeline, plan
 from mtrigger.rules import Collections, Rule, RuleAction
+from mtrigger.stream import ChangeStream, StreamPosition
 from support.samples import token_at
 
 Document = dict[str, Any]
@@ -71,6 +77,59 @@ def test_a_bad_value_in_one_fragment_is_a_flaw_of_the_whole() -> None:
     one, two = cut([{"a": 1}, {"b": 2}], 1)
     (event,) = Fragments().join([one, two._replace(flaw="b.x: bad", raw=b"bytes")])
     assert (event.flaw, event.raw) == ("b.x: bad", b"bytes")
+
+
+class Scripted(ChangeStream):
+    """A stream whose server sends these replies, each with the token of its last change; None fails."""
+
+    __slots__ = ("replies",)
+    replies: list[list[Change] | None]
+
+    async def _command(self, command: dict[str, Any]) -> RawBSONDocument:
+        changes = self.replies.pop(0)
+        if changes is None:
+            raise AutoReconnect("gone")
+        cursor: Document = {"id": 1, "nextBatch": [dict(change.document) for change in changes]}
+        if changes:
+            cursor["postBatchResumeToken"] = changes[-1].token
+        return RawBSONDocument(bson.encode({"cursor": cursor, "ok": 1}))
+
+
+@given(cuts(), st.data())
+async def test_no_position_ever_lies_inside_an_event(parts: list[Document], data: st.DataObject) -> None:
+    """However replies cut the stream: each batch holds what lies up to its position, and nothing beyond."""
+    stream = [change(1, {"n": 1}), *cut(parts, 2), change(20, {"n": 2})]
+    ends = {token_at(0), token_at(1), token_at(1 + len(parts)), token_at(20)}
+    async with AsyncMongoClient[Document]("mongodb://127.0.0.1:1/", connect=False) as client:
+        start = StreamPosition({"_data": token_at(0)}, Timestamp(1_769_853_600, 0), "abc")
+        reader = Scripted(client, StreamPlan("shop", {}, "abc", {}, "split"), start, "test")
+        reader.replies, seen = [], []
+        while stream:
+            size = data.draw(st.integers(1, len(stream)))
+            reader.replies, stream = [*reader.replies, stream[:size]], stream[size:]
+        while reader.replies:
+            batch = await reader.read()
+            assert batch.position.token is not None
+            assert batch.position.token["_data"] in ends
+            seen += [event.token for event in batch.events]
+            assert all(token <= batch.position.token["_data"] for token in seen)
+        assert seen == [token_at(1), token_at(2), token_at(20)]
+
+
+async def test_a_stream_that_breaks_inside_an_event_begins_it_anew() -> None:
+    """What came of it is forgotten, because all of it comes again behind the position."""
+    one, two = cut([{"operationType": "insert"}, {"fullDocument": {"_id": 1}}], 2)
+    async with AsyncMongoClient[Document]("mongodb://127.0.0.1:1/", connect=False) as client:
+        start = StreamPosition({"_data": token_at(1)}, Timestamp(1_769_853_600, 1), "abc")
+        reader = Scripted(client, StreamPlan("shop", {}, "abc", {}, "split"), start, "test")
+        reader.replies = [[one], None, [], [one, two]]
+        assert (await reader.read()).position == start
+        with pytest.raises(AutoReconnect):
+            await reader.read()
+        await reader.read()
+        (event,) = (await reader.read()).events
+        assert (event.operation, event.document) == ("insert", {"_id": 1})
+        await reader.close()
 
 
 @pytest.mark.parametrize("missing", [[0], [1], [0, 1]])
