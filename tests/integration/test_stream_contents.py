@@ -71,7 +71,7 @@ async def read(stream: ChangeStream, count: int) -> list[ChangeEvent]:
         events.extend((await stream.read()).events)
         return len(events) >= count
 
-    await eventually(enough)
+    await eventually(enough, patience=10.0)
     return events
 
 

@@ -135,6 +135,45 @@ MUTANTS = [
         broken='    unwritten = {"$exists": True}\n',
         test="tests/contract/test_outbox.py::test_settling_twice_writes_once",
     ),
+    Mutant(
+        rule="no position lies inside a split event",
+        file="stream.py",
+        sound="        if behind is not None and not self._fragments.waiting:\n",
+        broken="        if behind is not None:\n",
+        test="tests/unit/test_large_events.py::test_no_position_ever_lies_inside_an_event",
+    ),
+    Mutant(
+        rule="behind a large event one more is taken before reading as planned",
+        file="stream.py",
+        sound="        if not shortened and not there:\n",
+        broken="        if True:\n",
+        test="tests/integration/test_stream_contents.py::"
+        "test_behind_a_large_event_the_stream_is_read_as_planned_again",
+    ),
+    Mutant(
+        rule="a large event's images are taken out behind the match",
+        file="pushdown.py",
+        sound="        return stages + SHORTENING\n",
+        broken="        return [stages[0], *SHORTENING, *stages[1:]]\n",
+        test="tests/integration/test_stream_contents.py::"
+        "test_a_pushed_condition_is_held_against_the_whole_large_event",
+    ),
+    Mutant(
+        rule="what cannot be decoded costs its own event alone",
+        file="stream.py",
+        sound="                yield Change.of(decoded(change.raw, options), change.raw)\n",
+        broken="                yield Change.of(decoded(raw.raw, options), raw.raw)\n",
+        test="tests/integration/test_stream_contents.py::"
+        "test_an_event_that_cannot_be_decoded_spoils_itself_alone",
+    ),
+    Mutant(
+        rule="a row leaves room for the history of its attempts",
+        file="stores/fitting.py",
+        sound="LARGEST_ROW = 15_000_000\n",
+        broken="LARGEST_ROW = 16_777_216\n",
+        test="tests/contract/test_rows_that_do_not_fit.py::"
+        "test_a_row_stays_small_enough_for_the_history_of_its_attempts",
+    ),
 ]
 
 
