@@ -14,7 +14,7 @@ from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyM
 
 from mtrigger.errors import DeploymentError, SettingsError
 from mtrigger.large_events import LargeEvents
-from mtrigger.redaction import redact_uri
+from mtrigger.redaction import brief, redact_uri
 from mtrigger.settings import StartFrom
 
 OLDEST_WIRE_VERSION = 17  # MongoDB 6.0: stored images, fast $match on change streams
@@ -192,6 +192,5 @@ async def collections(
 
 
 def reason(error: PyMongoError) -> str:
-    """The driver's reason in one line, without the topology it appends."""
-    text = str(error).partition(", full error:")[0].partition(", Timeout:")[0]
-    return redact_uri(" ".join(text.split()))
+    """The driver's reason in one line, without what it appends."""
+    return brief(error)

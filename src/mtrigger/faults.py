@@ -78,6 +78,8 @@ _BAD_TOKEN_CODES = frozenset({
     40576, 40585, 40615, 40647, 50811, 50788, 50795,  # malformed tokens, by the older assertions
 })  # fmt: skip
 _TOO_LARGE_CODES = frozenset({10334, 17280})  # BSONObjectTooLarge, KeyTooLong's assertion
+_UNNAMED_CODES = frozenset({1, 8})  # InternalError, UnknownError: what the storage engine has no code for
+_NO_ROOM = ("No space left on device", "Disk quota exceeded")
 _LABELS = ("ResumableChangeStreamError", "RetryableWriteError", "TransientTransactionError")
 
 _BY_CODE: Mapping[int, Fault] = {
@@ -96,9 +98,9 @@ def classify(error: BaseException) -> Fault:
     if isinstance(error, BulkWriteError):
         return _of_bulk_write(error)
     if isinstance(error, OperationFailure) and not isinstance(error, ExecutionTimeout):
-        code = error.code or 0
-        if code in _BY_CODE:
-            return _BY_CODE[code]
+        fault = _of_code(error.code or 0, str((error.details or {}).get("errmsg", "")))
+        if fault is not Fault.FATAL:
+            return fault
     if isinstance(
         error, (AutoReconnect, ConnectionFailure, NetworkTimeout, WaitQueueTimeoutError, ExecutionTimeout)
     ):
@@ -108,10 +110,16 @@ def classify(error: BaseException) -> Fault:
     return Fault.FATAL
 
 
+def _of_code(code: int, message: str) -> Fault:
+    if code in _UNNAMED_CODES and any(words in message for words in _NO_ROOM):
+        return Fault.PASSING
+    return _BY_CODE.get(code, Fault.FATAL)
+
+
 def _of_bulk_write(error: BulkWriteError) -> Fault:
     """The worst of a bulk write's errors; write-concern errors alone are waited out."""
-    codes = {int(item.get("code", 0)) for item in error.details.get("writeErrors", ())}
-    faults = {_BY_CODE.get(code, Fault.FATAL) for code in codes}
+    errors = error.details.get("writeErrors", ())
+    faults = {_of_code(int(item.get("code", 0)), str(item.get("errmsg", ""))) for item in errors}
     for fault in (Fault.FATAL, Fault.FORBIDDEN, Fault.TOO_LARGE):
         if fault in faults:
             return fault

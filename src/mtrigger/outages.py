@@ -4,6 +4,8 @@ import asyncio
 import logging
 import random
 
+from mtrigger.redaction import brief
+
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 0.1
@@ -44,7 +46,7 @@ class Outage:
             log.warning(
                 "%s was interrupted; trying again until it works, nothing is lost: %s",
                 self._what,
-                str(error).partition(", full error:")[0],
+                brief(error),
             )
         before = self._failures.get(operation, 0)
         self._failures[operation] = before + 1

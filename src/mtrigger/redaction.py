@@ -1,4 +1,4 @@
-"""Takes secrets out of addresses before they are shown, logged or put into an error."""
+"""Keeps out of messages what must not be shown: secrets in addresses, documents in a driver's errors."""
 
 import re
 from urllib.parse import urlsplit
@@ -27,3 +27,17 @@ def redact_url(url: str) -> str:
     except ValueError:
         return "(an address that cannot be read)"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def brief(error: BaseException) -> str:
+    """The text of `error` in one line, without what a driver appends: the server's whole reply, which may
+    hold documents, and the topology. Of a bulk write, the first of its errors."""
+    text = str(error)
+    details = getattr(error, "details", None)
+    if isinstance(details, dict):
+        errors = [*(details.get("writeErrors") or ()), *(details.get("writeConcernErrors") or ())]
+        if errors and isinstance(errors[0], dict) and "errmsg" in errors[0]:
+            text = str(errors[0]["errmsg"])
+    for end in (", full error:", ", Timeout:"):
+        text = text.partition(end)[0]
+    return redact_uri(" ".join(text.split()))

@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from mtrigger.errors import MtriggerError
+from mtrigger.redaction import brief
 
 
 class PartError(MtriggerError):
@@ -57,5 +58,5 @@ async def pause(seconds: float, ending: asyncio.Event) -> None:
 
 
 def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = brief(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -77,6 +77,20 @@ def test_every_error_has_its_kind(error: Exception, fault: Fault) -> None:
     assert classify(error) is fault
 
 
+NO_ROOM = "WiredTigerRecordStore::insertRecord 28: No space left on device"
+
+
+@pytest.mark.parametrize("code", [1, 8])
+def test_a_full_disk_passes_although_the_server_has_no_code_for_it(code: int) -> None:
+    """As MongoDB 6.0 reports it; other errors without a name are not waited out."""
+    error = {"code": code, "errmsg": NO_ROOM}
+    other = {**error, "errmsg": "something else"}
+    assert classify(OperationFailure(NO_ROOM, code, error)) is Fault.PASSING
+    assert classify(BulkWriteError({"writeErrors": [error]})) is Fault.PASSING
+    assert classify(OperationFailure("something else", code, other)) is Fault.FATAL
+    assert classify(BulkWriteError({"writeErrors": [error, other]})) is Fault.FATAL
+
+
 def test_a_document_too_large_for_the_driver_is_not_waited_out() -> None:
     """Waiting would not make it smaller."""
     assert classify(DocumentTooLarge("17 MB")) is not Fault.PASSING

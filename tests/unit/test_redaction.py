@@ -1,8 +1,9 @@
 """No address is shown with its password."""
 
 import pytest
+from pymongo.errors import BulkWriteError, OperationFailure, ServerSelectionTimeoutError
 
-from mtrigger.redaction import redact_uri, redact_url
+from mtrigger.redaction import brief, redact_uri, redact_url
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,27 @@ def test_passwords_in_addresses_are_replaced(text: str, shown: str) -> None:
 def test_a_webhooks_address_is_shown_without_user_and_query(url: str, shown: str) -> None:
     """Either may be a key."""
     assert redact_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (ValueError("two\nlines"), "two lines"),
+        (OperationFailure("no room", 8, {"errmsg": "no room", "op": {"card": "4711"}}), "no room"),
+        (
+            BulkWriteError({"writeErrors": [{"errmsg": "no room", "op": {"card": "4711"}}]}),
+            "no room",
+        ),
+        (
+            BulkWriteError({"writeErrors": [], "writeConcernErrors": [{"errmsg": "replication is slow"}]}),
+            "replication is slow",
+        ),
+        (
+            ServerSelectionTimeoutError("mongodb://u:4711@h refused, Timeout: 10s"),
+            "mongodb://u:***@h refused",
+        ),
+    ],
+)
+def test_an_error_is_told_without_documents_topology_and_passwords(error: Exception, shown: str) -> None:
+    """What a driver appends is for debuggers."""
+    assert brief(error) == shown

@@ -111,7 +111,9 @@ def main() -> NoReturn:
         _say(str(error), error)
         code = error.exit_code
     except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
-        _say(f"{type(error).__name__}: {error} (run with MTRIGGER_TRACEBACK=1 for details)", error)
+        from mtrigger.redaction import brief
+
+        _say(f"{type(error).__name__}: {brief(error)} (run with MTRIGGER_TRACEBACK=1 for details)", error)
         code = 1
     sys.exit(code)
 
