@@ -64,9 +64,12 @@ def resumption(
             return Resumption.INVALID_TOKEN
     if fault is Fault.TOO_LARGE:
         raise MtriggerError(
-            "A change is larger than MongoDB can send (16 MB), in whatever form it is asked for. The position "
-            f"was left before it; `mtrigger checkpoint set --time …` goes past it. MongoDB says: {error}"
+            "A change is larger than MongoDB can send (16 MB), in whatever form it is asked for. The "
+            "position was left before it; `mtrigger checkpoint set --time …` goes past it. MongoDB says: "
+            f"{error}"
         ) from error
+    if fault is Fault.UNDECODABLE:
+        raise MtriggerError(f"A change event holds a value that cannot be read: {error}") from error
     raise error
 
 
