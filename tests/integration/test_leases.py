@@ -215,7 +215,7 @@ async def test_while_the_lease_cannot_be_renewed_nothing_begins_and_what_runs_is
         async with failing_commands(client, ["update"], app_name=APP_NAME, errorCode=11600):
             await asyncio.wait_for(cut_off.wait(), PATIENT)
             writing = tasks.create_task(mine.add([delivery_at(1)]))
-            await asyncio.wait({writing}, timeout=2 * QUICK)
+            await asyncio.wait({writing}, timeout=5 * QUICK)
             assert not writing.done()
             assert await store.known([delivery_at(1).id]) == set()
         assert await asyncio.wait_for(writing, PATIENT) == {delivery_at(1).id}

@@ -101,8 +101,8 @@ MUTANTS = [
     Mutant(
         rule="whoever was deposed moves no position: the fence",
         file="stores/mongo.py",
-        sound="        mine = held_by(self._fence.lease) if self._fence is not None else {}\n",
-        broken="        mine: dict[str, Any] = {}\n",
+        sound='update_one({"_id": checkpoint.stream, **mine}, moving(checkpoint))',
+        broken='update_one({"_id": checkpoint.stream}, moving(checkpoint))',
         test="tests/contract/test_leases.py::test_the_fence_an_earlier_owner_cannot_move_the_position",
     ),
     Mutant(
