@@ -191,7 +191,7 @@ def run_tests(tests: list[str], source: Path) -> subprocess.CompletedProcess[str
         env={**environment, "PYTHONPATH": str(source.parent)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
