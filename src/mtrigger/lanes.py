@@ -17,17 +17,10 @@ from datetime import datetime
 
 from mtrigger.deliveries import Delivery
 from mtrigger.events import DEAD_LETTER
+from mtrigger.stores.base import LARGEST_READ
 
 LARGEST_HELD = 32_000_000
-"""Bytes that the events of a line take, as they were sent or stored; beyond, no more are taken. Sizes are
-only about right, and the next delivery's is a guess from those before."""
-
-_FIRST_GUESS = LARGEST_HELD / 100
-_WEIGHT = 0.1
-"""What one delivery's size adds to the guess."""
-
-LARGEST_PAGE = 200
-"""Deliveries loaded at once, because the guess may be wrong."""
+"""Bytes that the events of a line take, as they were sent or stored; once they do, no more are taken."""
 
 
 class Line:
@@ -40,7 +33,6 @@ class Line:
         self._lanes: dict[str, deque[Delivery]] = {}
         self._held: dict[str, int] = {}
         self._bytes = 0
-        self._typical = _FIRST_GUESS
         self._running: set[str] = set()
         self._doubtful: set[str] = set()
         self._ready: deque[str] = deque()
@@ -66,10 +58,7 @@ class Line:
     @property
     def room(self) -> int:
         """How many more deliveries can be held."""
-        if not self._held:
-            return self._capacity
-        fitting = (LARGEST_HELD - self._bytes) / max(self._typical, 1.0)
-        return max(0, min(self._capacity - len(self._held), int(fitting)))
+        return max(0, self._capacity - len(self._held)) if self._bytes < LARGEST_HELD else 0
 
     @property
     def wants_more(self) -> bool:
@@ -106,24 +95,25 @@ class Line:
         """What to load next: open deliveries behind this position, at most so many; and a mark to give back
         to `load`."""
         self._first_refused = None
-        return self._loaded_to, min(self.room, LARGEST_PAGE), self._refused
+        return self._loaded_to, self.room, self._refused
 
     def load(self, deliveries: Iterable[Delivery], asked: int, mark: int) -> None:
         """Take a page of the outbox, read for `page()`, which asked for `asked` deliveries.
 
-        A page that is not full was the last one, unless something was refused since it was asked for. The
-        page may have been read before that was written; so it is taken only up to there, and the rest is
-        asked for again.
+        A page that is full neither of deliveries nor of bytes was the last one, unless something was refused
+        since it was asked for. The page may have been read before that was written; so it is taken only up
+        to there, and the rest is asked for again.
         """
-        count = 0
+        count = size = 0
         for delivery in deliveries:
             if self._first_refused is not None and delivery.position >= self._first_refused:
                 break
             count += 1
+            size += delivery.event.size
             self._loaded_to = max(self._loaded_to, delivery.position)
             if delivery.id not in self._held:
                 self._append(delivery)
-        if count < asked and mark == self._refused:
+        if count < asked and size < LARGEST_READ and mark == self._refused:
             self.incomplete = False
 
     def reopen(self, delivery: Delivery) -> None:
@@ -194,7 +184,6 @@ class Line:
         size = delivery.event.size
         self._held[delivery.id] = size
         self._bytes += size
-        self._typical += _WEIGHT * (size - self._typical)
         lane = self._lanes.get(delivery.lane)
         if lane is None:
             self._lanes[delivery.lane] = deque([delivery])

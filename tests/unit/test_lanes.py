@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from mtrigger.deliveries import Delivery, Retrying
-from mtrigger.lanes import LARGEST_HELD, LARGEST_PAGE, Line
+from mtrigger.lanes import LARGEST_HELD, Line
+from mtrigger.stores.base import LARGEST_READ
 from support.samples import NOW, delivery_at
 
 CAPACITY = 3
@@ -405,10 +406,15 @@ def test_an_event_larger_than_all_that_may_be_held_is_still_taken_alone() -> Non
     assert drain(line) == [two]
 
 
-def test_pages_are_small_where_events_are_large() -> None:
-    """What is to come is guessed from what came."""
+def test_a_page_that_is_full_of_bytes_is_not_the_last_one() -> None:
+    """The outbox stops reading there; what lies behind is asked for in its turn."""
     line = Line(1_000, behind="")
-    line.load([sized(delivery_at(number), 500_000) for number in range(1, 11)], 200, 0)
-    line.load((), 1, -1)
-    assert line.page()[1] < 100
-    assert Line(1_000, behind="").page()[1] == LARGEST_PAGE
+    _, room, mark = line.page()
+    page = [sized(delivery_at(number), LARGEST_READ // 4) for number in range(1, 5)]
+    line.load(page, room, mark)
+
+    assert line.incomplete
+    assert drain(line) == page
+    _, room, mark = line.page()
+    line.load([], room, mark)
+    assert not line.incomplete

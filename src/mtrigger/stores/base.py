@@ -43,6 +43,9 @@ DELIVERED_KEPT_SECONDS = 7 * 86_400
 event twice harmless, so this must exceed the longest stretch that is ever read again."""
 
 
+LARGEST_READ = 32_000_000
+"""Bytes of deliveries after which no more are read at once."""
+
 ATTEMPTS_LOGGED = 50
 """The latest attempts that a delivery's history keeps."""
 
@@ -157,7 +160,8 @@ class Outbox(Protocol):
         ...
 
     async def owed(self, partition: str, line: LineKey, after: str, limit: int) -> list[Delivery]:
-        """At most `limit` open deliveries of `line` behind the position `after` ("": from the first)."""
+        """At most `limit` open deliveries of `line` behind the position `after` ("": from the first). Fewer
+        when there are no more, or when the sizes of their events have reached LARGEST_READ."""
         ...
 
     async def settle(self, settlements: Sequence[Settlement]) -> AbstractSet[str]:

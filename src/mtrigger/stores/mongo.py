@@ -220,8 +220,7 @@ class MongoStore(MongoRecords):
     @steadily
     async def owed(self, partition: str, line: LineKey, after: str, limit: int) -> list[Delivery]:
         wanted = {"open": True, "partition": partition, **line._asdict(), "position": {"$gt": after}}
-        found = self._rows.find(wanted, sort=[("position", ASCENDING)], limit=limit)
-        return [self._delivery(row) async for row in found]
+        return await self._page(wanted, limit)
 
     async def settle(self, settlements: Sequence[Settlement]) -> AbstractSet[str]:
         # Two writes, one after the other: an unordered bulk could settle a death and fail to insert what it
@@ -257,8 +256,7 @@ class MongoStore(MongoRecords):
         wanted: dict[str, Any] = {"reopened": True, "open": True, "partition": partition}
         if full:
             wanted["$nor"] = [line._asdict() for line in full]
-        found = self._rows.find(wanted, sort=[("position", ASCENDING)], limit=limit)
-        return [self._delivery(row) async for row in found]
+        return await self._page(wanted, limit)
 
     @steadily
     async def _hand_out(self, ids: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ Promise: a row that cannot be decoded costs nothing but itself: rows are read ra
 far as each can be (see `rows.stored`). What people ask for fails at once when the database does not answer.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from pymongo import ASCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
 from mtrigger.deliveries import OPEN, Delivery, Status
-from mtrigger.stores.base import LineKey, Query, Record, Tally
+from mtrigger.stores.base import LARGEST_READ, LineKey, Query, Record, Tally
 from mtrigger.stores.rows import KEEP, Row, meaning, read_delivery, read_record, stored
 
 
@@ -29,6 +30,18 @@ class MongoRecords:
 
     def _delivery(self, row: RawBSONDocument) -> Delivery:
         return read_delivery(self._stored(row))
+
+    async def _page(self, wanted: Mapping[str, Any], limit: int) -> list[Delivery]:
+        """The deliveries that are `wanted`, in the order of their positions: at most `limit`, and no more
+        once LARGEST_READ bytes have been read."""
+        found, size = [], 0
+        async with self._rows.find(wanted, sort=[("position", ASCENDING)], limit=limit) as rows:
+            async for row in rows:
+                found.append(self._delivery(row))
+                size += found[-1].event.size
+                if size >= LARGEST_READ:
+                    break
+        return found
 
     async def find(self, query: Query, limit: int) -> list[Record]:
         rows = self._rows.find(meaning(query), sort=[("created_at", -1), ("position", -1)], limit=limit)
