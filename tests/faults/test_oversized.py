@@ -108,7 +108,7 @@ async def test_hundreds_of_megabytes_pass_through_bounded_memory(shop: Shop) -> 
 
     assert sorted({receipt.key for receipt in receipts(shop)}, key=int) == [str(n) for n in range(200)]
     assert {receipt.size for receipt in receipts(shop)} == {str(len(MEGABYTE))}
-    assert max(peaks) < 400, f"peaks of {peaks} MB"
+    assert max(peaks) < 450, f"peaks of {peaks} MB"
 
 
 def peak_megabytes(pid: int) -> int:
