@@ -34,6 +34,10 @@ STREAM = "main/0"
 MOST_STARTS = 3
 """Starts in a row that fail at one position before an operator is asked."""
 
+MOST_SILENT_STARTS = 10
+"""The same for starts that end without a word. More, because a process that is killed says nothing of the
+position: only one that is killed again and again, before it has dealt with anything, does."""
+
 FORGET_SECONDS = 5.0
 """How long the end of a process waits to write that its start was no failure."""
 
@@ -108,16 +112,16 @@ async def counted(positions: Positions, checkpoint: Checkpoint) -> AsyncIterator
     """The time from a start to its end, which counts as a failure unless the position moves on, the end is in
     good order, or an error says what an operator has to do.
 
-    Raises PositionError instead of the third failure in a row, and at a start after three that just ended
+    Raises PositionError instead of the third failure in a row, and at a start after ten that just ended
     (killed, or out of memory). After that it counts from nothing.
     """
     stream, since = checkpoint.stream, _iso(checkpoint.cluster_time)
     starts = await positions.note_start(stream)
-    if starts > MOST_STARTS:
+    if starts > MOST_SILENT_STARTS:
         await positions.forget_starts(stream)
         raise PositionError(
-            f"The last {MOST_STARTS} starts ended at the position {since} without getting any further and "
-            "without a word: were they killed, or out of memory? Starting again tries it once more; to go "
+            f"The last {MOST_SILENT_STARTS} starts ended at the position {since} without getting "
+            "further and without a word: were they killed, or out of memory? Starting again tries it once more; to go "
             "past what is there, `mtrigger checkpoint set --time …` sets a later position."
         )
     try:

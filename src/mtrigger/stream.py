@@ -13,6 +13,8 @@ Source: change streams specification of the MongoDB drivers (postBatchResumeToke
 `aggregate` and `getMore` commands of the MongoDB manual.
 """
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +28,7 @@ from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import PyMongoError
 
 from mtrigger.decoding import decoded
 from mtrigger.events import ChangeEvent, cluster_time_of
@@ -39,6 +42,9 @@ MAX_AWAIT_MS = 1_000
 """How long the server waits for an event before it answers an idle stream with its new position."""
 
 BATCH_SIZE = 1_000
+
+CLOSE_SECONDS = 1.0
+"""How long giving a cursor back may take."""
 
 LONGEST_RESUME_TOKEN = 1_000_000
 """Characters of a resume token that are kept; it holds the document's `_id`, which may be enormous. Behind a
@@ -117,7 +123,7 @@ class ChangeStream:
             reply = await (self._get_more() if self._cursor else self._aggregate())
             changes = list(self._fragments.join(self._changes(reply)))
         except BaseException as error:
-            await self.close()
+            await self._forget()
             manner = self._manner.wider() if classify(error) is Fault.TOO_LARGE else None
             if manner is None:
                 raise
@@ -202,11 +208,19 @@ class ChangeStream:
             await self.close()
 
     async def close(self) -> None:
-        """Give the cursor back. A server that no longer answers is left to forget it by itself."""
+        """Give the cursor back. A server that does not answer forgets it by itself, in its own time."""
+        cursor = self._cursor
+        if cursor:
+            with contextlib.suppress(PyMongoError, TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._command({"killCursors": "$cmd.aggregate", "cursors": [Int64(cursor)]})
+        await self._forget()
+
+    async def _forget(self) -> None:
+        """Drop what belongs to one opening. After an error the server has dropped the cursor, or is gone."""
         session, self._session, self._cursor = self._session, None, 0
         self._fragments = Fragments()  # an event that came in part comes again, from the position on
         if session is not None:
-            # Ending the session makes the server drop its cursor, too, in its own time.
             await session.end_session()
 
     async def _aggregate(self) -> RawBSONDocument:

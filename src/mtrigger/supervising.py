@@ -44,6 +44,16 @@ async def until(asked: asyncio.Event, parts: Iterable[asyncio.Task[None]]) -> No
         waiting.cancel()
 
 
+async def until_any(*events: asyncio.Event) -> None:
+    """Return once one of `events` is set."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
 async def pause(seconds: float, ending: asyncio.Event) -> None:
     """Wait `seconds`, or less when `ending` is set meanwhile.
 

@@ -30,7 +30,7 @@ from mtrigger.resuming import Phase, Resumption, resumption, starting_position
 from mtrigger.stores.base import Checkpoint, Store
 from mtrigger.stores.gaps import Gap
 from mtrigger.stream import MAX_AWAIT_MS, Batch, ChangeStream, StreamPosition
-from mtrigger.supervising import part, pause, until
+from mtrigger.supervising import part, pause, until, until_any
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,7 @@ class Watcher:
         self._stream = self._open_at(position, watched.plan)
         self._successor: ChangeStream | None = None
         self._owed_since_saved = False
+        self._moved = asyncio.Event()
         self._stopping = asyncio.Event()
 
     def use(self, watched: Watched) -> None:
@@ -207,6 +208,8 @@ class Watcher:
                 await self._record_unsent(batch)
             positions = [batch.position for batch in batches]
             self._position = latest(positions, self._watched.plan) or self._position
+            if self._position != self._saved:
+                self._moved.set()
             for _ in batches:
                 self._queue.task_done()
 
@@ -240,13 +243,14 @@ class Watcher:
 
     async def _keep_position(self) -> None:
         """Write the position while it moves: at once a second at most, seldom while nothing is owed."""
-        since = IDLE_CHECKPOINT_EVERY  # the first progress is told soon: then it was no bad start
+        await until_any(self._moved, self._stopping)
+        since = IDLE_CHECKPOINT_EVERY  # the first progress is told at once: then it was no bad start
         while not self._stopping.is_set():
-            await pause(CHECKPOINT_EVERY, self._stopping)
-            since += CHECKPOINT_EVERY
             if self._owed_since_saved or since >= IDLE_CHECKPOINT_EVERY:
                 await self._save()
                 since = 0.0
+            await pause(CHECKPOINT_EVERY, self._stopping)
+            since += CHECKPOINT_EVERY
 
     async def _save(self) -> None:
         async with self._saving:

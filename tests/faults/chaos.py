@@ -87,14 +87,11 @@ async def run_chaos(plan: Plan, world: World, members: ThreeMembers | None = Non
     async with world.sampled():
         walking = asyncio.create_task(world.walk(plan.seconds, plan.seed))
         felling = asyncio.create_task(_fell_primary(members, plan.seconds / 2))
-        early = False
         while not walking.done():
-            early = not early and dice.random() < KILLED_AT_ONCE
-            if early:
-                await asyncio.wait({walking}, timeout=dice.uniform(0, 1.5))
-            else:
-                await _progress(world, walking)
-                await asyncio.wait({walking}, timeout=plan.kill_every * dice.uniform(0.2, 1.2))
+            early = dice.random() < KILLED_AT_ONCE
+            await asyncio.wait(
+                {walking}, timeout=dice.uniform(0, 1.5) if early else plan.kill_every * dice.uniform(0.6, 1.4)
+            )
             world.sink.answer_next(Answer(503), REFUSED_AT_ONCE)
             world.kill(running)
             running = world.watch()
@@ -114,16 +111,6 @@ async def run_chaos(plan: Plan, world: World, members: ThreeMembers | None = Non
         seconds=time.monotonic() - began,
         wrong=await world.judge(images=plan.images),
     )
-
-
-async def _progress(world: World, walking: asyncio.Task[None]) -> None:
-    """Wait until the stored position has moved, or all is walked.
-
-    Three starts in a row that are killed without any progress would make the engine ask an operator.
-    """
-    before = len(world.samples)
-    while len(world.samples) == before and not walking.done():
-        await asyncio.wait({walking}, timeout=0.05)
 
 
 async def _fell_primary(members: ThreeMembers | None, after: float) -> int:

@@ -196,19 +196,20 @@ async def test_a_start_that_fails_three_times_at_one_position_asks_an_operator(
 async def test_starts_that_are_killed_before_they_get_anywhere_are_counted_too(
     shop: Shop, client: AsyncMongoClient[Document], mongod: EmbeddedServer, database: AsyncDatabase[Document]
 ) -> None:
-    """Fault 27: out of memory says nothing. After three, one start asks; the next one tries again."""
+    """Fault 27: out of memory says nothing. After ten, one start asks; the next one tries again."""
     await seen_then_missed(shop)
+    await shop.state["checkpoints"].update_one({}, {"$set": {"starts": 7}})
     name = f"killed-{database.name}"
     watched = Shop(shop.command, shop.database, f"{mongod.uri}&appName={name}", shop.mail, shop.web)
     async with failing_commands(client, ["getMore"], app_name=name, blockConnection=True, blockTimeMS=20_000):
-        for number in range(1, 4):
+        for number in range(8, 11):
             running = watched.watch()
             await eventually(partial(_starts, shop, number))
             running.kill()
         asked = watched.run("watch", "--rules", "triggers/")
 
     assert asked.code == 78, asked.output
-    assert "The last 3 starts ended at the position" in asked.stderr
+    assert "The last 10 starts ended at the position" in asked.stderr
     watched.watch()
     await shop.delivery({"event.key._id": "missed"})
 

@@ -132,16 +132,17 @@ async def test_what_was_stored_before_a_crash_is_read_again_and_owed_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Killed between the outbox and the checkpoint: ids tell what is there already."""
-    monkeypatch.setattr(watcher_module, "CHECKPOINT_EVERY", 3_600.0)
     rule = rule_on(f"{database.name}.orders")
     checkpoint = await first_position(watching, store)
     offered: list[Delivery] = []
-    watcher = Watcher(watching, store, offered.extend, checkpoint, watched(rule), Policies(STATE))
-    task = asyncio.create_task(watcher.run())
-    await database.orders.insert_many([{"_id": number} for number in range(10)])
-    await eventually(lambda: len(offered) == 10)
-    task.cancel()
-    await asyncio.wait({task})
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "advance", lambda _checkpoint: asyncio.Event().wait())
+        watcher = Watcher(watching, store, offered.extend, checkpoint, watched(rule), Policies(STATE))
+        task = asyncio.create_task(watcher.run())
+        await database.orders.insert_many([{"_id": number} for number in range(10)])
+        await eventually(lambda: len(offered) == 10)
+        task.cancel()
+        await asyncio.wait({task})
     assert await store.checkpoint(PARTITION) == checkpoint
     await database.orders.insert_one({"_id": 10})
 
