@@ -120,8 +120,8 @@ async def counted(positions: Positions, checkpoint: Checkpoint) -> AsyncIterator
     if starts > MOST_SILENT_STARTS:
         await positions.forget_starts(stream)
         raise PositionError(
-            f"The last {MOST_SILENT_STARTS} starts ended at the position {since} without getting "
-            "further and without a word: were they killed, or out of memory? Starting again tries it once more; to go "
+            f"The last {MOST_SILENT_STARTS} starts ended at the position {since} without getting further and "
+            "without a word: were they killed, or out of memory? Starting again tries it once more; to go "
             "past what is there, `mtrigger checkpoint set --time …` sets a later position."
         )
     try:
