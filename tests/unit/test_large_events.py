@@ -86,6 +86,8 @@ class Scripted(ChangeStream):
     replies: list[list[Change] | None]
 
     async def _command(self, command: dict[str, Any]) -> RawBSONDocument:
+        if "killCursors" in command:
+            return RawBSONDocument(bson.encode({"ok": 1}))
         changes = self.replies.pop(0)
         if changes is None:
             raise AutoReconnect("gone")

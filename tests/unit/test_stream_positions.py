@@ -29,6 +29,8 @@ class Scripted(ChangeStream):
     replies: list[tuple[list[int], int | None]]
 
     async def _command(self, command: dict[str, Any]) -> RawBSONDocument:
+        if "killCursors" in command:
+            return RawBSONDocument(bson.encode({"ok": 1}))
         numbers, behind = self.replies.pop(0)
         changes = [
             {"_id": {"_data": token_at(number)}, "operationType": "insert", "ns": {"db": "a", "coll": "b"}}
