@@ -242,7 +242,7 @@ async def test_a_full_disk_of_the_state_is_waited_out(shop: Shop, small_disk: Pa
     home = StandaloneServer(small_disk / "data", ["--wiredTigerCacheSizeGB", "0.25", "--syncdelay", "1"])
     try:
         async with connect(home.uri) as client:
-            shop = replace(shop, state_uri=home.uri, home=client)
+            shop = replace(shop, state_uri=f"{home.uri}?retryWrites=false", home=client)
             running = shop.watch("--lease", "2s")
             await insert(shop, 1)
             await all_delivered(shop, 1)
