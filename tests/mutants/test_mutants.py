@@ -209,8 +209,8 @@ def test_the_tests_pass_on_an_unbroken_copy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.rule)
 def test_a_broken_rule_is_noticed(mutant: Mutant, tmp_path: Path) -> None:
-    """The named test fails when the rule does not hold. Some rules guard a short moment, which a test on a busy
-    machine may miss: it has three tries to notice."""
+    """The named test fails when the rule does not hold. Some rules guard a short moment, which a test on a
+    busy machine may miss: it has three tries to notice."""
     source = copy_of_source(tmp_path)
     file = source / mutant.file
     text = file.read_text()
