@@ -17,11 +17,11 @@ from typing import Any
 from bson.timestamp import Timestamp
 from pymongo import AsyncMongoClient
 
-from mtrigger.deployment import connect
+from mtrigger.deployment.connecting import connect
 from mtrigger.embedded import EmbeddedServer
 from mtrigger.events import ChangeEvent
 from mtrigger.pushdown import StreamPlan
-from mtrigger.stream import ChangeStream, StreamPosition
+from mtrigger.reading.stream import ChangeStream, StreamPosition
 
 ROUNDS = 5
 Client = AsyncMongoClient[dict[str, Any]]

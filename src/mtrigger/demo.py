@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtrigger.actions.smtp_server import SmtpServer
-from mtrigger.deployment import connect
+from mtrigger.deployment.connecting import connect
 from mtrigger.embedded import EmbeddedServer
 from mtrigger.engine import Engine, started
 from mtrigger.orders import BIG, orders
 from mtrigger.settings import Settings
-from mtrigger.stopping import Stop
+from mtrigger.supervision.stopping import Stop
 from mtrigger.web.mailbox import MailboxServer
 
 ORDER_EVERY = 1.5

@@ -16,20 +16,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mtrigger.actions.base import Action
-from mtrigger.dead_letters import told
 from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Retrying, Settlement
-from mtrigger.delivery_log import tell, tell_interrupted, tell_unwritten
 from mtrigger.errors import MtriggerError, PermanentError, RetryLater
 from mtrigger.events import ChangeEvent
-from mtrigger.lanes import Line
 from mtrigger.matching import Matcher
-from mtrigger.ownership import Interrupted
+from mtrigger.ownership.lease import Interrupted
 from mtrigger.retry import after_failure
 from mtrigger.rules import Rule
+from mtrigger.running.dead_letters import told
+from mtrigger.running.delivery_log import tell, tell_interrupted, tell_unwritten
+from mtrigger.running.lanes import Line
+from mtrigger.running.settling import Settler
 from mtrigger.scopes import work_for
-from mtrigger.settling import Settler
 from mtrigger.stores.base import LineKey, Outbox
-from mtrigger.supervising import part, pause, until
+from mtrigger.supervision.supervising import part, pause, until
 
 log = logging.getLogger(__name__)
 

@@ -15,27 +15,28 @@ from typing import Any
 
 from pymongo import AsyncMongoClient
 
-from mtrigger import actions, preflight, pushdown
+from mtrigger import actions, pushdown
 from mtrigger.actions.base import Preview, Work
 from mtrigger.actions.services import Services
-from mtrigger.databases import state_store, watched_client
-from mtrigger.deployment import examine
+from mtrigger.deployment import preflight
+from mtrigger.deployment.connecting import examine
+from mtrigger.deployment.databases import state_store, watched_client
 from mtrigger.dispatcher import Dispatcher, Runner
-from mtrigger.dry_run import Rehearsal
 from mtrigger.errors import RulesError, SettingsError
-from mtrigger.large_events import LargeEvents
 from mtrigger.loading import RuleSet, default_templates, load
-from mtrigger.lookups import Documents
 from mtrigger.matching import Matcher
-from mtrigger.recovering import Policies
+from mtrigger.ownership.standby import Owned, owned
+from mtrigger.position.recovering import Policies
+from mtrigger.position.starting import STREAM, counted, place
+from mtrigger.reading.large_events import LargeEvents
+from mtrigger.reading.lookups import Documents
 from mtrigger.reloading import RuleFiles
+from mtrigger.running.dry_run import Rehearsal
 from mtrigger.settings import Settings
-from mtrigger.standby import Owned, owned
-from mtrigger.starting import STREAM, counted, place
-from mtrigger.stopping import Stop, bounded
 from mtrigger.stores.base import LineKey
-from mtrigger.supervising import part, until
-from mtrigger.threads import in_thread
+from mtrigger.supervision.stopping import Stop, bounded
+from mtrigger.supervision.supervising import part, until
+from mtrigger.supervision.threads import in_thread
 from mtrigger.watcher import Watched, Watcher
 
 log = logging.getLogger(__name__)

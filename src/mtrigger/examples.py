@@ -15,12 +15,12 @@ from bson.errors import BSONError
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 
-from mtrigger.dead_letters import letter_event
 from mtrigger.errors import Mistake, RulesError
 from mtrigger.events import DEAD_LETTER, ChangeEvent, Document
 from mtrigger.judging import Judgement, judge_enabled
 from mtrigger.planning import filled_in, id_text, lacks_document
 from mtrigger.rules import Operation, Rule, RuleTest
+from mtrigger.running.dead_letters import letter_event
 
 ANY_NAME = "any"
 """What a `*` in a collection's pattern becomes in an example."""

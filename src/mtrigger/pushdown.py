@@ -12,7 +12,7 @@ from typing import Any
 
 from bson import json_util
 
-from mtrigger.large_events import SHORTENING, SMALL_KEYS, SPLIT, LargeEvents, Manner
+from mtrigger.reading.large_events import SHORTENING, SMALL_KEYS, SPLIT, LargeEvents, Manner
 from mtrigger.rules import Rule, collection_regex, database_regex
 
 MOST_CLAUSES = 16

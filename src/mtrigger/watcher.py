@@ -19,18 +19,18 @@ from pymongo.errors import PyMongoError
 from mtrigger import planning
 from mtrigger.deliveries import Delivery
 from mtrigger.events import ChangeEvent
-from mtrigger.large_events import LARGEST_KEY
-from mtrigger.lookups import EVENTS_AT_ONCE, Documents
 from mtrigger.matching import Matcher
-from mtrigger.outages import Outage, heed_cancellation
+from mtrigger.position.recovering import Lost, Policies, recover
+from mtrigger.position.rescanning import chunks
+from mtrigger.position.resuming import Phase, Resumption, resumption, starting_position
 from mtrigger.pushdown import StreamPlan
-from mtrigger.recovering import Lost, Policies, recover
-from mtrigger.rescanning import chunks
-from mtrigger.resuming import Phase, Resumption, resumption, starting_position
+from mtrigger.reading.large_events import LARGEST_KEY
+from mtrigger.reading.lookups import EVENTS_AT_ONCE, Documents
+from mtrigger.reading.stream import MAX_AWAIT_MS, Batch, ChangeStream, StreamPosition
 from mtrigger.stores.base import Checkpoint, Store
 from mtrigger.stores.gaps import Gap
-from mtrigger.stream import MAX_AWAIT_MS, Batch, ChangeStream, StreamPosition
-from mtrigger.supervising import part, pause, until, until_any
+from mtrigger.supervision.outages import Outage, heed_cancellation
+from mtrigger.supervision.supervising import part, pause, until, until_any
 
 log = logging.getLogger(__name__)
 

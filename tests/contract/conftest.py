@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from pymongo import AsyncMongoClient
 
-from mtrigger.deployment import connect
+from mtrigger.deployment.connecting import connect
 from mtrigger.embedded import EmbeddedServer
 from mtrigger.stores.base import Store
 from mtrigger.stores.memory import MemoryStore

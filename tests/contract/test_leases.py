@@ -7,8 +7,8 @@ import pytest
 
 from mtrigger.deliveries import Delivered
 from mtrigger.errors import OwnershipError, PositionError
-from mtrigger.leases import Tenure, clock
-from mtrigger.ownership import Lease
+from mtrigger.ownership.lease import Lease
+from mtrigger.ownership.tenure import Tenure, clock
 from mtrigger.stores.base import Checkpoint, Store
 from support.samples import PARTITION, checkpoint_at, delivery_at, settlement_of, token_at
 

@@ -29,13 +29,13 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure, PyMongoError
 
-from mtrigger import outages
 from mtrigger.deliveries import Dead, Delivered, Outcome, Retrying, Status, Suppressed
-from mtrigger.deployment import connect
+from mtrigger.deployment.connecting import connect
 from mtrigger.embedded import EmbeddedServer
 from mtrigger.errors import PositionError
 from mtrigger.stores.base import DELIVERED_KEPT_SECONDS, Query
 from mtrigger.stores.mongo import MongoStore
+from mtrigger.supervision import outages
 from support.mongo_proxy import MongoProxy
 from support.samples import (
     LINE,

@@ -13,9 +13,9 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 
 from mtrigger.deliveries import Dead, Delivery, Status
-from mtrigger.deployment import connect
+from mtrigger.deployment.connecting import connect
 from mtrigger.embedded import EmbeddedServer
-from mtrigger.lookups import Documents
+from mtrigger.reading.lookups import Documents
 from mtrigger.stores.base import LARGEST_READ, Query
 from mtrigger.stores.fitting import LARGEST_PORTION, LARGEST_ROW
 from mtrigger.stores.mongo import MongoStore

@@ -11,9 +11,9 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
 from mtrigger.events import ChangeEvent
+from mtrigger.position.resuming import Phase, Resumption, resumption
 from mtrigger.pushdown import StreamPlan
-from mtrigger.resuming import Phase, Resumption, resumption
-from mtrigger.stream import ChangeStream, StreamPosition
+from mtrigger.reading.stream import ChangeStream, StreamPosition
 
 PATIENCE_SECONDS = 20.0
 

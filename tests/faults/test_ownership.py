@@ -13,8 +13,8 @@ from collections import Counter
 import pytest
 
 from acceptance.shop import Shop
-from mtrigger import processes
-from mtrigger.ownership import Lease
+from mtrigger.ownership import processes
+from mtrigger.ownership.lease import Lease
 from mtrigger.stores.mongo import MongoStore
 from support.command import Running
 from support.polling import eventually

@@ -14,14 +14,15 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
-from mtrigger import engine, stream, watcher
-from mtrigger.deployment import connect
+from mtrigger import engine, watcher
+from mtrigger.deployment.connecting import connect
 from mtrigger.embedded import EmbeddedServer
 from mtrigger.events import ChangeEvent
 from mtrigger.pushdown import StreamPlan
+from mtrigger.reading import stream
+from mtrigger.reading.stream import ChangeStream, StreamPosition
 from mtrigger.settings import Settings
-from mtrigger.stopping import Stop
-from mtrigger.stream import ChangeStream, StreamPosition
+from mtrigger.supervision.stopping import Stop
 from support.fail_points import failing_commands
 from support.polling import eventually
 

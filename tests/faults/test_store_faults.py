@@ -15,7 +15,7 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from acceptance.shop import Shop
-from mtrigger.deployment import connect
+from mtrigger.deployment.connecting import connect
 from support.fail_points import failing_commands
 from support.http_sink import Answer
 from support.mongo_proxy import MongoProxy

@@ -15,14 +15,14 @@ from pymongo import AsyncMongoClient
 from mtrigger import dispatcher as dispatcher_module
 from mtrigger.actions.base import Work
 from mtrigger.deliveries import Dead, Delivery, Retrying, Status
-from mtrigger.deployment import connect
+from mtrigger.deployment.connecting import connect
 from mtrigger.dispatcher import Dispatcher, describe, storable
 from mtrigger.embedded import EmbeddedServer
 from mtrigger.errors import PermanentError, RetryLater
 from mtrigger.retry import RetryPolicy
 from mtrigger.stores.base import Query
 from mtrigger.stores.mongo import MongoStore
-from mtrigger.supervising import PartError
+from mtrigger.supervision.supervising import PartError
 from support.polling import eventually
 from support.recording import Recorder, rule_on, runners_of
 from support.samples import PARTITION, delivery_at, settlement_of

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 import pytest
 from pymongo import AsyncMongoClient
 
-from mtrigger import processes
-from mtrigger.deployment import connect
+from mtrigger.deployment.connecting import connect
 from mtrigger.embedded import EmbeddedServer
 from mtrigger.errors import OwnershipError
-from mtrigger.leases import Tenure
-from mtrigger.ownership import Interrupted, Lease
-from mtrigger.standby import acquire, is_kept, owned
+from mtrigger.ownership import processes
+from mtrigger.ownership.lease import Interrupted, Lease
+from mtrigger.ownership.standby import acquire, is_kept, owned
+from mtrigger.ownership.tenure import Tenure
 from mtrigger.stores.base import Checkpoint
 from mtrigger.stores.mongo import MongoStore
 from support.fail_points import failing_commands

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from mtrigger import lookups
-from mtrigger.deployment import connect
+from mtrigger.deployment.connecting import connect
 from mtrigger.embedded import EmbeddedServer
 from mtrigger.events import ChangeEvent
-from mtrigger.lookups import Documents
+from mtrigger.reading import lookups
+from mtrigger.reading.lookups import Documents
 from support.raw_bson import fields, old_binary, raw
 from support.samples import event_at
 

@@ -1,7 +1,7 @@
 """Looking at the deployment before and while rules run."""
 
-from mtrigger.deployment import connect
-from mtrigger.preflight import findings, survey
+from mtrigger.deployment.connecting import connect
+from mtrigger.deployment.preflight import findings, survey
 from support.mongo_servers import free_port
 from support.recording import rule_on
 

@@ -11,15 +11,15 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
-from mtrigger import stream as stream_module
-from mtrigger.deployment import connect
+from mtrigger.deployment.connecting import connect
 from mtrigger.embedded import EmbeddedServer
 from mtrigger.events import ChangeEvent
 from mtrigger.faults import Fault, classify
 from mtrigger.matching import Matcher
 from mtrigger.pushdown import MOST_CLAUSES, plan
+from mtrigger.reading import stream as stream_module
+from mtrigger.reading.stream import Batch, ChangeStream, StreamPosition
 from mtrigger.rules import Rule
-from mtrigger.stream import Batch, ChangeStream, StreamPosition
 from support.polling import eventually
 from support.recording import rule_on
 from support.samples import NOW

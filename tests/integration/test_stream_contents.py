@@ -13,12 +13,12 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
-from mtrigger.deployment import connect
+from mtrigger.deployment.connecting import connect
 from mtrigger.embedded import EmbeddedServer
 from mtrigger.events import ChangeEvent
-from mtrigger.large_events import Manner
 from mtrigger.pushdown import StreamPlan
-from mtrigger.stream import ChangeStream, StreamPosition
+from mtrigger.reading.large_events import Manner
+from mtrigger.reading.stream import ChangeStream, StreamPosition
 from support.polling import eventually
 from support.raw_bson import bad_text, fields, late_date, nested, old_binary, raw, short_uuid
 

@@ -10,14 +10,14 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
-from mtrigger import stream as stream_module
 from mtrigger import watcher as watcher_module
 from mtrigger.deliveries import Delivery
-from mtrigger.deployment import connect, examine
+from mtrigger.deployment.connecting import connect, examine
 from mtrigger.embedded import EmbeddedServer
 from mtrigger.matching import Matcher
+from mtrigger.position.recovering import Policies
 from mtrigger.pushdown import plan
-from mtrigger.recovering import Policies
+from mtrigger.reading import stream as stream_module
 from mtrigger.rules import Rule
 from mtrigger.stores.base import Checkpoint, Query, Store
 from mtrigger.stores.mongo import MongoStore

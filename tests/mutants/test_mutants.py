@@ -58,7 +58,7 @@ MUTANTS = [
     ),
     Mutant(
         rule="a time is opened at, not behind",
-        file="stream.py",
+        file="reading/stream.py",
         sound='        return {"startAtOperationTime": self.cluster_time}\n',
         broken="        time = self.cluster_time\n"
         '        return {"startAtOperationTime": Timestamp(time.time, time.inc + 1)}\n',
@@ -66,7 +66,7 @@ MUTANTS = [
     ),
     Mutant(
         rule="a token is used only with the pipeline it belongs to",
-        file="stream.py",
+        file="reading/stream.py",
         sound="        if self.token is not None and self.plan_hash == plan.hash:\n",
         broken="        if self.token is not None:\n",
         test="tests/integration/test_stream.py::test_a_position_of_another_plan_is_resumed_by_its_time",
@@ -94,7 +94,7 @@ MUTANTS = [
     ),
     Mutant(
         rule="a lane waits while its first delivery waits",
-        file="lanes.py",
+        file="running/lanes.py",
         sound="        self._lanes[delivery.lane][0] = delivery\n        self._line_up(delivery.lane)\n",
         broken="        self._lanes[delivery.lane].rotate(-1)\n        self._line_up(delivery.lane)\n",
         test="tests/unit/test_lanes.py::test_a_lane_waits_for_its_first_delivery_and_others_do_not",
@@ -138,14 +138,14 @@ MUTANTS = [
     ),
     Mutant(
         rule="no position lies inside a split event",
-        file="stream.py",
+        file="reading/stream.py",
         sound="        if behind is not None and not self._fragments.waiting:\n",
         broken="        if behind is not None:\n",
         test="tests/unit/test_large_events.py::test_no_position_ever_lies_inside_an_event",
     ),
     Mutant(
         rule="behind a large event one more is taken before reading as planned",
-        file="stream.py",
+        file="reading/stream.py",
         sound="        if not shortened and not there:\n",
         broken="        if True:\n",
         test="tests/integration/test_stream_contents.py::"
@@ -161,7 +161,7 @@ MUTANTS = [
     ),
     Mutant(
         rule="what cannot be decoded costs its own event alone",
-        file="stream.py",
+        file="reading/stream.py",
         sound="                yield Change.of(decoded(change.raw, options), change.raw)\n",
         broken="                yield Change.of(decoded(raw.raw, options), raw.raw)\n",
         test="tests/integration/test_stream_contents.py::"

@@ -9,12 +9,12 @@ from bson import Int64
 
 from mtrigger.actions.log import LogConfig
 from mtrigger.conditions import parse
-from mtrigger.dead_letters import LARGEST_COPY, owed, told
 from mtrigger.deliveries import Dead, Delivered, Delivery, Retrying, Suppressed
 from mtrigger.events import DEAD_LETTER, ChangeEvent, cluster_time_of
-from mtrigger.lanes import Line
 from mtrigger.matching import Matcher
 from mtrigger.rules import Collections, Rule, RuleAction
+from mtrigger.running.dead_letters import LARGEST_COPY, owed, told
+from mtrigger.running.lanes import Line
 from support.samples import LINE, NOW, delivery_at, event_at, settlement_of
 
 LATER = NOW + timedelta(hours=1)

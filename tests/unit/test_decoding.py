@@ -10,7 +10,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtrigger.decoding import decoded
+from mtrigger.reading.decoding import decoded
 from support.raw_bson import (
     bad_text,
     binary,

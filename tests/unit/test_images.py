@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mtrigger.conditions import parse
-from mtrigger.images import preparations
+from mtrigger.deployment.images import preparations
 from mtrigger.rules import Collections, Rule
 
 

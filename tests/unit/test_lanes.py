@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from mtrigger.deliveries import Delivery, Retrying
-from mtrigger.lanes import LARGEST_HELD, Line
+from mtrigger.running.lanes import LARGEST_HELD, Line
 from mtrigger.stores.base import LARGEST_READ
 from support.samples import NOW, delivery_at
 

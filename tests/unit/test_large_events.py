@@ -12,12 +12,12 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import AutoReconnect
 
 from mtrigger.actions.base import ActionConfig
-from mtrigger.deployment import large_events
+from mtrigger.deployment.connecting import large_events
 from mtrigger.errors import PositionError
-from mtrigger.large_events import SHORTENING, SMALL_KEYS, SPLIT, Change, Fragments, Manner
 from mtrigger.pushdown import StreamPlan, pipeline, plan
+from mtrigger.reading.large_events import SHORTENING, SMALL_KEYS, SPLIT, Change, Fragments, Manner
+from mtrigger.reading.stream import ChangeStream, StreamPosition
 from mtrigger.rules import Collections, Rule, RuleAction
-from mtrigger.stream import ChangeStream, StreamPosition
 from support.samples import token_at
 
 Document = dict[str, Any]

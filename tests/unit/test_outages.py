@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from mtrigger import outages
-from mtrigger.outages import Outage
+from mtrigger.supervision import outages
+from mtrigger.supervision.outages import Outage
 
 
 @pytest.fixture(autouse=True)

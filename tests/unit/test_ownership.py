@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtrigger import leases, ownership, processes, standby
-from mtrigger.ownership import Claim, Lease, Standing, Stillness, claim, standing
-from mtrigger.processes import Process, is_gone, shown, this_process
+from mtrigger.ownership import lease as ownership
+from mtrigger.ownership import processes, standby
+from mtrigger.ownership import tenure as leases
+from mtrigger.ownership.lease import Claim, Lease, Standing, Stillness, claim, standing
+from mtrigger.ownership.processes import Process, is_gone, shown, this_process
 from support.polling import eventually_sync
 
 OTHER = Lease("elsewhere", epoch=4, counter=9, seconds=15.0)
@@ -132,7 +134,9 @@ def test_every_run_is_told_apart() -> None:
 @linux
 def test_a_process_that_ended_on_this_machine_is_gone() -> None:
     """Also one that nobody has waited for yet, and one whose number belongs to another process by now."""
-    program = "from mtrigger.processes import this_process; print(this_process(), flush=True); input()"
+    program = (
+        "from mtrigger.ownership.processes import this_process; print(this_process(), flush=True); input()"
+    )
     child = subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

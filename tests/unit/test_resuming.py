@@ -8,9 +8,9 @@ from bson.timestamp import Timestamp
 from pymongo.errors import AutoReconnect, OperationFailure
 
 from mtrigger.errors import DeploymentError, MtriggerError
-from mtrigger.resuming import Phase, Resumption, resumption, starting_position
+from mtrigger.position.resuming import Phase, Resumption, resumption, starting_position
+from mtrigger.reading.stream import StreamPosition
 from mtrigger.stores.base import Checkpoint
-from mtrigger.stream import StreamPosition
 from support.samples import NOW, token_at
 
 TIME = Timestamp(1_769_853_600, 7)

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from mtrigger import settling
 from mtrigger.deliveries import Dead, Delivered, Delivery, Settlement, Status
-from mtrigger.settling import Settler
+from mtrigger.running import settling
+from mtrigger.running.settling import Settler
 from mtrigger.stores.base import LineKey, Query
 from mtrigger.stores.memory import MemoryStore
 from support.samples import delivery_at, settlement_of

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from mtrigger import stopping
-from mtrigger.stopping import CutShortError, Stop, bounded
+from mtrigger.supervision import stopping
+from mtrigger.supervision.stopping import CutShortError, Stop, bounded
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from bson.timestamp import Timestamp
 from pymongo import AsyncMongoClient
 
 from mtrigger.pushdown import StreamPlan
-from mtrigger.stream import ChangeStream, StreamPosition
+from mtrigger.reading.stream import ChangeStream, StreamPosition
 from support.samples import token_at
 
 PLAN = StreamPlan("shop", {}, "abc")

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from mtrigger.errors import PositionError
-from mtrigger.supervising import PartError, part, until
+from mtrigger.supervision.supervising import PartError, part, until
 
 
 async def test_an_exception_becomes_one_line_with_the_name_of_the_part() -> None:

@@ -8,14 +8,14 @@ import threading
 
 import pytest
 
-from mtrigger.threads import DaemonThreads, in_thread
+from mtrigger.supervision.threads import DaemonThreads, in_thread
 from support.polling import eventually
 
 NAME: contextvars.ContextVar[str] = contextvars.ContextVar("NAME")
 
 NEVER_RETURNS = """
 import asyncio, threading
-from mtrigger.threads import in_thread
+from mtrigger.supervision.threads import in_thread
 
 async def main():
     waiting = asyncio.ensure_future(in_thread(threading.Event().wait))

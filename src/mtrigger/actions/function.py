@@ -21,8 +21,8 @@ from pydantic import AfterValidator, Field
 from mtrigger.actions.base import ActionConfig, ActionKind, ConfigMistake, Preview, Work
 from mtrigger.actions.services import Services
 from mtrigger.config_types import Timeout, closest
+from mtrigger.supervision.threads import in_thread
 from mtrigger.templates import SCOPE_NAMES, Templates
-from mtrigger.threads import in_thread
 
 _logger = logging.getLogger(__name__)
 _SHOWN_OF_RESULT = 200

@@ -127,7 +127,7 @@ def _checked(token: str) -> str:
 async def _shown(where: Addresses) -> tuple[Checkpoint | None, dict[str, Any] | None]:
     from mtrigger.cli.connecting import state
     from mtrigger.cli.owners import owner
-    from mtrigger.starting import STREAM
+    from mtrigger.position.starting import STREAM
 
     async with state(where) as store:
         return await store.checkpoint(STREAM), await owner(store, STREAM)
@@ -136,7 +136,7 @@ async def _shown(where: Addresses) -> tuple[Checkpoint | None, dict[str, Any] | 
 async def _refuse_if_watched(where: Addresses, *, force: bool) -> None:
     from mtrigger.cli.connecting import state
     from mtrigger.cli.owners import refuse_if_watched
-    from mtrigger.starting import STREAM
+    from mtrigger.position.starting import STREAM
 
     async with state(where) as store:
         await refuse_if_watched(store, STREAM, force=force)
@@ -144,7 +144,7 @@ async def _refuse_if_watched(where: Addresses, *, force: bool) -> None:
 
 async def _stored(where: Addresses) -> Checkpoint | None:
     from mtrigger.cli.connecting import state
-    from mtrigger.starting import STREAM
+    from mtrigger.position.starting import STREAM
 
     async with state(where) as store:
         return await store.checkpoint(STREAM)
@@ -154,7 +154,7 @@ async def _set_token(where: Addresses, token: str) -> Checkpoint:
     """A token goes with the pipeline of the position before it; if it does not fit, its time is used."""
     from mtrigger.cli.connecting import watched
     from mtrigger.events import cluster_time_of
-    from mtrigger.starting import STREAM
+    from mtrigger.position.starting import STREAM
 
     before = await _before(where)
     if before is not None:
@@ -170,8 +170,8 @@ async def _set_token(where: Addresses, token: str) -> Checkpoint:
 
 async def _set_time(where: Addresses, start: StartFrom) -> Checkpoint:
     from mtrigger.cli.connecting import watched
-    from mtrigger.deployment import starting_time
-    from mtrigger.starting import STREAM
+    from mtrigger.deployment.connecting import starting_time
+    from mtrigger.position.starting import STREAM
 
     async with watched(where.uri) as (client, deployment):
         cluster_time = await starting_time(client, start, deployment.now)
@@ -195,7 +195,7 @@ async def _written(where: Addresses, before: Checkpoint | None, new: Checkpoint)
     """Write the position over the one that is there, or as the first one, and the gap before it, if there is
     one. Raises TimeoutError."""
     from mtrigger.cli.connecting import WRITE_SECONDS, state
-    from mtrigger.deployment import same_cluster
+    from mtrigger.deployment.connecting import same_cluster
 
     async with state(where) as store, asyncio.timeout(WRITE_SECONDS):
         if before is not None and same_cluster(before.cluster_id, new.cluster_id):
@@ -208,7 +208,7 @@ async def _written(where: Addresses, before: Checkpoint | None, new: Checkpoint)
 
 async def _reset(where: Addresses) -> bool:
     from mtrigger.cli.connecting import state
-    from mtrigger.starting import STREAM
+    from mtrigger.position.starting import STREAM
 
     async with state(where) as store:
         return await store.reset(STREAM)

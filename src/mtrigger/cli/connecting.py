@@ -13,7 +13,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from mtrigger.cli.addresses import Addresses
-from mtrigger.deployment import Deployment, connect, examine, reason
+from mtrigger.deployment.connecting import Deployment, connect, examine, reason
 from mtrigger.errors import DeploymentError
 from mtrigger.redaction import redact_uri
 from mtrigger.stores.mongo import MongoStore

@@ -54,7 +54,7 @@ def _rules_here_or_made() -> Iterator[Path]:
 
 async def _run(rules: Path, port: int) -> None:
     from mtrigger import demo as show
-    from mtrigger.stopping import Stop
+    from mtrigger.supervision.stopping import Stop
     from mtrigger.web.mailbox import MailboxServer
 
     stop = Stop()

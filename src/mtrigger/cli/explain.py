@@ -96,8 +96,8 @@ def _rule(rule: Rule, found: PushedRule | None, *, conditions_go: bool) -> dict[
 
 async def _looked_up(rules: Sequence[Rule], uri: str) -> dict[str, Any]:
     """What the deployment adds: the collections each rule means there, and what `watch` would say."""
-    from mtrigger import preflight
     from mtrigger.cli.connecting import watched
+    from mtrigger.deployment import preflight
     from mtrigger.settings import read_mail_settings
 
     async with watched(uri) as (client, _):

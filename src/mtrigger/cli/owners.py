@@ -8,7 +8,7 @@ from mtrigger.stores.base import Store
 
 async def owner(store: Store, stream: str) -> dict[str, Any] | None:
     """The owner of `stream` and whether it watches now, by the database's clock; None before the first."""
-    from mtrigger.processes import is_gone, shown
+    from mtrigger.ownership.processes import is_gone, shown
 
     lease = await store.leases.current(stream)
     if lease is None or not lease.owner:
@@ -46,8 +46,8 @@ async def refuse_if_watched(store: Store, stream: str, *, force: bool) -> None:
     """
     from mtrigger.cli.output import say
     from mtrigger.errors import OwnershipError
-    from mtrigger.processes import is_gone, shown
-    from mtrigger.standby import is_kept
+    from mtrigger.ownership.processes import is_gone, shown
+    from mtrigger.ownership.standby import is_kept
 
     lease = await store.leases.current(stream)
     if force or lease is None or lease.released or is_gone(lease.owner):

@@ -10,7 +10,7 @@ import click
 
 from mtrigger.cli.addresses import watched_option
 from mtrigger.cli.options import json_option, rule_options
-from mtrigger.images import Preparation
+from mtrigger.deployment.images import Preparation
 from mtrigger.rules import Rule
 
 
@@ -75,10 +75,10 @@ def _as_json(preparation: Preparation, failures: dict[str, str], *, ran: bool) -
 
 
 async def _wanted(rules: Sequence[Rule], uri: str) -> list[Preparation]:
-    from mtrigger import preflight
     from mtrigger.cli.connecting import watched
+    from mtrigger.deployment import preflight
+    from mtrigger.deployment.images import preparations
     from mtrigger.errors import DeploymentError
-    from mtrigger.images import preparations
 
     async with watched(uri) as (client, _):
         found = await preflight.survey(client, rules)
@@ -95,7 +95,7 @@ async def _prepare(wanted: Sequence[Preparation], uri: str) -> dict[str, str]:
     from pymongo.errors import OperationFailure
 
     from mtrigger.cli.connecting import watched
-    from mtrigger.deployment import reason
+    from mtrigger.deployment.connecting import reason
 
     failures = {}
     async with watched(uri) as (client, _):

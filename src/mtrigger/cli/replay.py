@@ -15,7 +15,7 @@ from mtrigger.cli.addresses import address_options, addresses
 from mtrigger.cli.deliveries import MomentType
 from mtrigger.cli.options import json_option, rule_options, together
 from mtrigger.deliveries import Delivery
-from mtrigger.replaying import Replay, Stretch
+from mtrigger.position.replaying import Replay, Stretch
 from mtrigger.rules import Collections, Rule
 from mtrigger.stores.base import Checkpoint
 
@@ -139,7 +139,7 @@ async def _replay(given: Mapping[str, Any], account: _Account) -> None:
     """Do it, and take it down."""
     from mtrigger.cli.connecting import state, watched
     from mtrigger.cli.output import say
-    from mtrigger.starting import STREAM
+    from mtrigger.position.starting import STREAM
 
     where = addresses(given["uri"], given["state_uri"], given["state_db"])
     if not where.uri:
@@ -178,7 +178,7 @@ def _cluster_id(checkpoint: Checkpoint | None, found: str) -> str:
 
     Raises UsageError when the state is another deployment's.
     """
-    from mtrigger.deployment import same_cluster
+    from mtrigger.deployment.connecting import same_cluster
 
     if checkpoint is None:
         return found

@@ -67,7 +67,7 @@ async def _status(where: Addresses, known: frozenset[str] | None) -> dict[str, A
     """Everything `status` shows; `known` are the names of the rules, if they were given."""
     from mtrigger.cli.connecting import state
     from mtrigger.cli.owners import owner
-    from mtrigger.starting import STREAM
+    from mtrigger.position.starting import STREAM
 
     async with state(where) as store:
         checkpoint, tallies = await store.checkpoint(STREAM), await store.tallies()
@@ -98,7 +98,7 @@ async def _status(where: Addresses, known: frozenset[str] | None) -> dict[str, A
 async def _times(uri: str, checkpoint: Checkpoint | None, warnings: list[str]) -> _Times:
     """Ask the watched deployment; no times (and a warning) when the position is of another one."""
     from mtrigger.cli.connecting import watched
-    from mtrigger.deployment import same_cluster, starting_time
+    from mtrigger.deployment.connecting import same_cluster, starting_time
     from mtrigger.errors import DeploymentError
 
     async with watched(uri) as (client, deployment):

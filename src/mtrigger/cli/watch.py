@@ -37,7 +37,7 @@ def watch(log_format: str, log_level: str, **given: Any) -> None:
     from mtrigger import engine
     from mtrigger.logs import set_up_logging
     from mtrigger.settings import Settings, read_mail_settings
-    from mtrigger.stopping import TIDYING_UP, Stop, leave_within
+    from mtrigger.supervision.stopping import TIDYING_UP, Stop, leave_within
 
     set_up_logging(log_format, log_level)
     smtp, mail_from = read_mail_settings(os.environ)

@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol, Self
 
 from mtrigger.deliveries import Delivery, Settlement, Status
-from mtrigger.ownership import Fence, Lease
+from mtrigger.ownership.lease import Fence, Lease
 from mtrigger.stores.gaps import Gaps
 from mtrigger.stores.positions import Checkpoint, Positions, Rescan
 

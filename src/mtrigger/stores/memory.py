@@ -22,8 +22,8 @@ from mtrigger.deliveries import (
     Suppressed,
 )
 from mtrigger.errors import OwnershipError, PositionError
-from mtrigger.ownership import Fence, Lease
-from mtrigger.processes import shown
+from mtrigger.ownership.lease import Fence, Lease
+from mtrigger.ownership.processes import shown
 from mtrigger.stores.base import ATTEMPTS_LOGGED, Attempt, Checkpoint, Leases, LineKey, Query, Record, Tally
 from mtrigger.stores.gaps import Gaps, MemoryGaps
 from mtrigger.stores.memory_leases import MemoryLeases

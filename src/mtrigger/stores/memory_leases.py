@@ -3,7 +3,7 @@
 import time
 from dataclasses import replace
 
-from mtrigger.ownership import Lease
+from mtrigger.ownership.lease import Lease
 from mtrigger.stores.base import Checkpoint
 
 

@@ -15,8 +15,8 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from mtrigger.deliveries import Delivery, Settlement
 from mtrigger.errors import OwnershipError, PositionError
-from mtrigger.ownership import Fence
-from mtrigger.processes import shown
+from mtrigger.ownership.lease import Fence
+from mtrigger.ownership.processes import shown
 from mtrigger.stores.base import Checkpoint, Leases, LineKey
 from mtrigger.stores.fitting import TOO_DEEP, Portion, TooDeepError, portions
 from mtrigger.stores.gaps import Gaps

@@ -10,7 +10,7 @@ from pymongo import ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.read_concern import ReadConcern
 
-from mtrigger.ownership import Lease
+from mtrigger.ownership.lease import Lease
 from mtrigger.stores.base import Checkpoint
 from mtrigger.stores.rows import read_checkpoint, read_lease
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from bson.timestamp import Timestamp
 
-from mtrigger.ownership import Lease
+from mtrigger.ownership.lease import Lease
 
 
 @dataclass(frozen=True, slots=True)

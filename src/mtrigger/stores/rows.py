@@ -12,11 +12,11 @@ from typing import Any
 from bson.timestamp import Timestamp
 from pymongo import UpdateOne
 
-from mtrigger.decoding import Options, decoded
 from mtrigger.deliveries import Dead, Delivered, Delivery, Retrying, Settlement, Status, Suppressed
 from mtrigger.errors import PositionError
 from mtrigger.events import ChangeEvent
-from mtrigger.ownership import Lease
+from mtrigger.ownership.lease import Lease
+from mtrigger.reading.decoding import Options, decoded
 from mtrigger.stores.base import (
     ATTEMPTS_LOGGED,
     DELIVERED_KEPT_SECONDS,

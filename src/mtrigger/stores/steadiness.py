@@ -11,8 +11,8 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from pymongo.errors import PyMongoError
 
 from mtrigger.faults import Fault, classify
-from mtrigger.outages import Outage
-from mtrigger.ownership import Fence
+from mtrigger.ownership.lease import Fence
+from mtrigger.supervision.outages import Outage
 
 
 class StateOutage(Outage):

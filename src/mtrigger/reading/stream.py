@@ -30,11 +30,11 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
-from mtrigger.decoding import decoded
 from mtrigger.events import ChangeEvent, cluster_time_of
 from mtrigger.faults import Fault, classify
-from mtrigger.large_events import LARGEST_KEY, Change, Fragments, Manner
 from mtrigger.pushdown import StreamPlan, pipeline
+from mtrigger.reading.decoding import decoded
+from mtrigger.reading.large_events import LARGEST_KEY, Change, Fragments, Manner
 
 log = logging.getLogger(__name__)
 

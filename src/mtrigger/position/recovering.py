@@ -14,16 +14,16 @@ from bson.timestamp import Timestamp
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
-from mtrigger import rescanning
-from mtrigger.deployment import current_time, oldest_time, reason
+from mtrigger.deployment.connecting import current_time, oldest_time, reason
 from mtrigger.errors import PositionError
 from mtrigger.faults import Fault, classify
-from mtrigger.outages import Outage
-from mtrigger.resuming import Resumption
+from mtrigger.position import rescanning
+from mtrigger.position.resuming import Resumption
 from mtrigger.rules import Rule
 from mtrigger.settings import Policy
 from mtrigger.stores.base import Checkpoint, Rescan, Store
 from mtrigger.stores.gaps import Gap
+from mtrigger.supervision.outages import Outage
 
 log = logging.getLogger(__name__)
 

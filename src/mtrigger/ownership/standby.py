@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from pymongo.errors import PyMongoError
 
-from mtrigger import processes
-from mtrigger.leases import Tenure, clock, passes
-from mtrigger.outages import Outage, heed_cancellation
-from mtrigger.ownership import RENEWALS, Claim, Stillness, claim
+from mtrigger.ownership import processes
+from mtrigger.ownership.lease import RENEWALS, Claim, Stillness, claim
+from mtrigger.ownership.tenure import Tenure, clock, passes
 from mtrigger.stores.base import Checkpoint, Leases, Store
+from mtrigger.supervision.outages import Outage, heed_cancellation
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Retrying, Settlement, Suppressed
-from mtrigger.ownership import Interrupted
+from mtrigger.ownership.lease import Interrupted
 
 log = logging.getLogger(__name__)
 

@@ -16,15 +16,15 @@ from typing import Any
 from bson.timestamp import Timestamp
 from pymongo import AsyncMongoClient
 
-from mtrigger import rescanning
-from mtrigger.deployment import Deployment, current_time, same_cluster, starting_time
+from mtrigger.deployment.connecting import Deployment, current_time, same_cluster, starting_time
 from mtrigger.errors import MtriggerError, OwnershipError, PositionError
 from mtrigger.events import cluster_time_of
+from mtrigger.position import rescanning
 from mtrigger.rules import Rule
 from mtrigger.settings import Settings, parse_start_from
 from mtrigger.stores.base import Checkpoint, Positions, Store
 from mtrigger.stores.gaps import Gap
-from mtrigger.supervising import PartError
+from mtrigger.supervision.supervising import PartError
 
 log = logging.getLogger(__name__)
 

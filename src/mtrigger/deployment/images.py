@@ -42,7 +42,7 @@ def preparations(rules: Sequence[Rule], images: Mapping[str, bool]) -> list[Prep
     A collection that a rule names in full and that does not exist yet is to be created; what a wildcard may
     mean one day cannot be prepared.
     """
-    from mtrigger.preflight import Survey, without_images  # which imports the driver
+    from mtrigger.deployment.preflight import Survey, without_images  # which imports the driver
 
     enabled = [rule for rule in rules if rule.enabled]
     named = {name for rule in enabled for name in rule.collections.exact}

@@ -13,7 +13,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
 from mtrigger import actions
-from mtrigger.deployment import collections
+from mtrigger.deployment.connecting import collections
 from mtrigger.rules import Rule
 
 

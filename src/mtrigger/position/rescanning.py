@@ -18,15 +18,15 @@ from bson.timestamp import Timestamp
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from mtrigger.decoding import decoded
-from mtrigger.deployment import collections, oldest_time, reason
+from mtrigger.deployment.connecting import collections, oldest_time, reason
 from mtrigger.errors import DeploymentError, MtriggerError, PositionError
 from mtrigger.events import RESCAN, ChangeEvent
 from mtrigger.faults import Fault, classify
-from mtrigger.outages import Outage
 from mtrigger.planning import id_text
+from mtrigger.reading.decoding import decoded
 from mtrigger.rules import Rule
 from mtrigger.stores.base import Rescan
+from mtrigger.supervision.outages import Outage
 
 log = logging.getLogger(__name__)
 

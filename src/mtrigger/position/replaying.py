@@ -13,16 +13,17 @@ from bson.timestamp import Timestamp
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
-from mtrigger import planning, pushdown, rescanning
+from mtrigger import planning, pushdown
 from mtrigger.deliveries import Delivery
-from mtrigger.deployment import oldest_time
+from mtrigger.deployment.connecting import oldest_time
 from mtrigger.errors import PositionError
 from mtrigger.events import ChangeEvent
 from mtrigger.faults import Fault, classify
-from mtrigger.lookups import EVENTS_AT_ONCE, Documents
 from mtrigger.matching import Matcher
+from mtrigger.position import rescanning
+from mtrigger.reading.lookups import EVENTS_AT_ONCE, Documents
+from mtrigger.reading.stream import ChangeStream, StreamPosition
 from mtrigger.rules import Collections, Rule
-from mtrigger.stream import ChangeStream, StreamPosition
 
 Client = AsyncMongoClient[dict[str, Any]]
 Events = Sequence[ChangeEvent]

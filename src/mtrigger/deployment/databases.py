@@ -12,7 +12,7 @@ from typing import Any
 from pymongo import AsyncMongoClient
 from pymongo.errors import ConnectionFailure, PyMongoError
 
-from mtrigger.deployment import connect, reason
+from mtrigger.deployment.connecting import connect, reason
 from mtrigger.embedded import EmbeddedServer, default_data_folder
 from mtrigger.errors import DeploymentError
 from mtrigger.redaction import redact_uri

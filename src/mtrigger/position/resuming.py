@@ -14,8 +14,8 @@ from pymongo.errors import OperationFailure
 from mtrigger.errors import DeploymentError, MtriggerError
 from mtrigger.events import cluster_time_of
 from mtrigger.faults import Fault, classify
+from mtrigger.reading.stream import StreamPosition
 from mtrigger.stores.base import Checkpoint
-from mtrigger.stream import StreamPosition
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
 from typing import Any, Literal, NamedTuple
 
-from mtrigger.decoding import Decoded
 from mtrigger.errors import PositionError
+from mtrigger.reading.decoding import Decoded
 
 LargeEvents = Literal["split", "whole"]
 """Whether the server can split large events."""

@@ -13,7 +13,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
 
 from mtrigger.errors import DeploymentError, SettingsError
-from mtrigger.large_events import LargeEvents
+from mtrigger.reading.large_events import LargeEvents
 from mtrigger.redaction import brief, redact_uri
 from mtrigger.settings import StartFrom
 

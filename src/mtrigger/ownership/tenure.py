@@ -14,12 +14,12 @@ from contextlib import asynccontextmanager
 
 from pymongo.errors import PyMongoError
 
-from mtrigger import processes
 from mtrigger.errors import MtriggerError, OwnershipError
 from mtrigger.faults import Fault, classify
-from mtrigger.outages import heed_cancellation
-from mtrigger.ownership import RENEWALS, Interrupted, Lease, Standing, standing
+from mtrigger.ownership import processes
+from mtrigger.ownership.lease import RENEWALS, Interrupted, Lease, Standing, standing
 from mtrigger.stores.base import Leases
+from mtrigger.supervision.outages import heed_cancellation
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
-from mtrigger.decoding import Decoded, decoded
 from mtrigger.events import DEAD_LETTER, ChangeEvent
 from mtrigger.faults import Fault, classify
-from mtrigger.outages import Outage
 from mtrigger.planning import LookUps, filled_in, id_text, key_text, lacks_document
+from mtrigger.reading.decoding import Decoded, decoded
+from mtrigger.supervision.outages import Outage
 
 EVENTS_AT_ONCE = 500
 """Events whose documents are looked up together."""

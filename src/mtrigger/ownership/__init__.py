@@ -1,0 +1,1 @@
+"""Who owns a stream: the lease as pure words, keeping it, and waiting for it."""
