@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bson.errors import InvalidBSON
 from bson.timestamp import Timestamp
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
@@ -14,6 +13,7 @@ from mtrigger.events import ChangeEvent
 from mtrigger.position.resuming import Phase, Resumption, resumption
 from mtrigger.pushdown import StreamPlan
 from mtrigger.reading.stream import ChangeStream, StreamPosition
+from mtrigger.supervision.outages import Outage
 
 PATIENCE_SECONDS = 20.0
 
@@ -31,13 +31,15 @@ class NotOfferedError(Exception):
 
 
 class Reader:
-    """A stream with the rules by which the engine goes on when it breaks."""
+    """A stream with the rules by which the engine's watcher goes on when it breaks."""
 
     def __init__(self, client: AsyncMongoClient[dict[str, Any]], plan: StreamPlan, start: Timestamp) -> None:
         self._stream = ChangeStream(client, plan, StreamPosition(None, start, ""), "suite")
         self._client = client
         self._events: deque[ChangeEvent] = deque()
         self._phase: Phase = "opening"
+        self._outage = Outage("The change stream")
+        self._tried: Timestamp | None = None
 
     async def open(self) -> None:
         """Open the stream; raises what cannot be waited out."""
@@ -58,15 +60,17 @@ class Reader:
         stream = self._stream
         try:
             batch = await stream.read()
-        except (PyMongoError, InvalidBSON) as error:
-            match resumption(error, stream.position, self._phase):
+        except PyMongoError as error:
+            match resumption(error, stream.position, self._phase, self._tried):
                 case Resumption.AGAIN:
-                    return
+                    await self._outage.wait(error)
                 case Resumption.BY_TIME:
+                    self._tried = stream.position.cluster_time
                     self._stream = ChangeStream(self._client, stream.plan, stream.position.by_time(), "suite")
                 case _:
                     raise
         else:
+            self._outage.over()
             self._phase = "reading"
             self._events.extend(batch.events)
 
