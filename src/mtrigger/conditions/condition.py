@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
+from mtrigger.conditions.atoms import Alternative, alternatives
 from mtrigger.conditions.description import description
 from mtrigger.conditions.evaluation import paths_read
 from mtrigger.conditions.filters import Pushed, exact_filter, pushed_filter
@@ -48,6 +49,11 @@ class Condition:
     def reads(self) -> frozenset[Reading]:
         """What it looks at."""
         return frozenset(_readings(self._tree))
+
+    @cached_property
+    def alternatives(self) -> tuple[Alternative, ...]:
+        """What must be so for it to hold, the narrowest first: one atom of each alternative."""
+        return alternatives(self._tree)
 
     @cached_property
     def holds(self) -> Holds:
