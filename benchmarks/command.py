@@ -1,0 +1,44 @@
+"""The command line that all benchmarks have in common."""
+
+import argparse
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from benchmarks.table import Row, as_json, as_text
+from mtrigger.logs import set_up_logging
+
+ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much to measure: `rounds` of each side; `events` instead of a benchmark's own number, if given."""
+
+    rounds: int = ROUNDS
+    events: int | None = None
+
+    def of(self, usual: int) -> int:
+        """The number of events for a benchmark that usually takes `usual`."""
+        return self.events or usual
+
+
+Measure = Callable[[Sizes], Iterable[Row]]
+
+
+def run(measure: Measure, about: str) -> None:
+    """Read the options, measure and print the table. `about` is what `--help` says."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--events", type=_positive, help="events in each benchmark instead of its own number")
+    parser.add_argument("--rounds", type=_positive, default=ROUNDS, help="turns of each side (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args()
+    set_up_logging("text", "error")
+    rows = list(measure(Sizes(options.rounds, options.events)))
+    print(as_json(rows) if options.json else as_text(rows))
+
+
+def _positive(text: str) -> int:
+    number = int(text.replace("_", ""))
+    if number < 1:
+        raise argparse.ArgumentTypeError("a positive number is wanted")
+    return number
