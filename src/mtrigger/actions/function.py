@@ -7,13 +7,15 @@ takes two arguments of other names.
 """
 
 import asyncio
-import copy
+import contextvars
 import importlib
 import inspect
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -21,8 +23,11 @@ from pydantic import AfterValidator, Field
 from mtrigger.actions.base import ActionConfig, ActionKind, ConfigMistake, Preview, Work
 from mtrigger.actions.services import Services
 from mtrigger.config_types import Timeout, closest
-from mtrigger.supervision.threads import in_thread
+from mtrigger.supervision.threads import DaemonThreads
 from mtrigger.templates import SCOPE_NAMES, Templates
+
+THREADS = 32
+"""Calls of plain functions at the same time, those of all rules together; further ones wait for a thread."""
 
 _logger = logging.getLogger(__name__)
 _SHOWN_OF_RESULT = 200
@@ -70,6 +75,9 @@ def overdue_threads() -> int:
     return _overdue.change(0)
 
 
+_threads = DaemonThreads(THREADS)
+
+
 class Function:
     """Calls the function, in the loop or in a thread."""
 
@@ -78,25 +86,50 @@ class Function:
         self._timeout = timeout
         self._function = find_function(target)
         self._arguments = arguments_of(self._function, target)
+        self._call = self._in_the_loop if _is_async(self._function) else self._in_a_thread
 
     async def run(self, work: Work) -> str:
         """Call it and return its result if that is a text. Raises what it raises, and TimeoutError."""
-        positional, named = copy.deepcopy(self._arguments(work.scope))  # what it changes is its own
-        call = _Call(self._target, self._function, positional, named)
+        asked_for, by_name = self._arguments(work.scope)
+        positional, named = (
+            [own_copy(value) for value in asked_for],
+            own_copy(by_name),
+        )  # to change as it likes
         try:
-            async with asyncio.timeout(self._timeout) as limit:
-                result = call() if _is_async(self._function) else await in_thread(call)
-                if inspect.isawaitable(result):
-                    result = await result
-        except TimeoutError:
-            if not limit.expired():
-                raise  # the function's own
-            overdue = call.abandon()
-            note = f"; its thread cannot be stopped and goes on ({overdue} such now)" if overdue else ""
-            raise TimeoutError(f"{self._target} took longer than {self._timeout:g} s{note}") from None
+            result = await self._call(own_copy(positional), own_copy(named))
         except SystemExit as error:  # would end the loop, and mtrigger with it
             raise RuntimeError(f"{self._target} called sys.exit({error.code!r})") from error
         return result[:_SHOWN_OF_RESULT] if isinstance(result, str) else ""
+
+    async def _in_the_loop(self, positional: Sequence[Any], named: Mapping[str, Any]) -> Any:
+        return await self._awaited(self._function(*positional, **named))
+
+    async def _in_a_thread(self, positional: Sequence[Any], named: Mapping[str, Any]) -> Any:
+        call = _Call(self._target, partial(self._function, *positional, **named))
+        future = asyncio.wrap_future(_threads.submit(partial(contextvars.copy_context().run, call)))
+        try:
+            while not future.done() and (left := self._timeout - call.seconds) > 0:
+                await asyncio.wait((future,), timeout=left)
+        finally:
+            late = future.cancel()  # one that has ended stays as it is, one that has not begun never will
+        if late:
+            overdue = call.abandon()
+            note = f"; its thread cannot be stopped and goes on ({overdue} such now)" if overdue else ""
+            raise self._too_long(note)
+        result = future.result()
+        return await self._awaited(result) if inspect.isawaitable(result) else result
+
+    async def _awaited(self, result: Awaitable[Any]) -> Any:
+        try:
+            async with asyncio.timeout(self._timeout) as limit:
+                return await result
+        except TimeoutError:
+            if not limit.expired():
+                raise  # the function's own
+            raise self._too_long() from None
+
+    def _too_long(self, note: str = "") -> TimeoutError:
+        return TimeoutError(f"{self._target} took longer than {self._timeout:g} s{note}")
 
     def preview(self, work: Work) -> Preview:
         """Which function would be called with which arguments."""
@@ -107,24 +140,28 @@ class Function:
 
 
 class _Call:
-    """One call in a thread, which may be given up while it runs."""
+    """One call in a thread, which may be given up while it runs. Its time is counted from its beginning, so
+    waiting for a thread costs nothing."""
 
-    def __init__(
-        self, name: str, function: Callable[..., Any], positional: tuple[Any, ...], named: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, name: str, function: Callable[[], Any]) -> None:
         self._name = name
         self._function = function
-        self._positional = positional
-        self._named = named
         self._lock = threading.Lock()
+        self._began: float | None = None
         self._running = False
         self._abandoned = False
 
+    @property
+    def seconds(self) -> float:
+        """How long it has run, 0 while it waits for a thread."""
+        return time.monotonic() - self._began if self._began is not None else 0.0
+
     def __call__(self) -> Any:
         with self._lock:
+            self._began = time.monotonic()
             self._running = True
         try:
-            return self._function(*self._positional, **self._named)
+            return self._function()
         except StopIteration as error:  # cannot be set on a future: the waiting task would never be told
             raise RuntimeError(f"{self._name} raised StopIteration") from error
         except SystemExit as error:
@@ -169,6 +206,15 @@ def find_function(target: str) -> Callable[..., Any]:
         raise FunctionMistake(f"`{target}` is not a function")
     function: Callable[..., Any] = found
     return function
+
+
+def own_copy(value: Any) -> Any:
+    """`value` in containers of its own, to be changed at will; ids, dates and numbers never change: shared."""
+    if isinstance(value, dict):
+        return {key: own_copy(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [own_copy(item) for item in value]
+    return value
 
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -217,9 +263,17 @@ def _is_async(function: Callable[..., Any]) -> bool:
 
 def _mistakes(config: FunctionConfig, templates: Templates) -> Iterator[ConfigMistake]:
     try:
-        arguments_of(find_function(config.function), config.function)
+        function = find_function(config.function)
+        arguments_of(function, config.function)
     except FunctionMistake as mistake:
         yield ConfigMistake(("function",), str(mistake))
+        return
+    if config.concurrency > THREADS and not _is_async(function):
+        yield ConfigMistake(
+            ("concurrency",),
+            f"functions that are a plain `def` have {THREADS} threads together; write {THREADS} or less, "
+            "or make it an `async def`",
+        )
 
 
 def _open(config: FunctionConfig, services: Services) -> Function:

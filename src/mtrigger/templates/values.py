@@ -5,7 +5,9 @@ nothing else, and a number computes whatever BSON type it was stored as.
 """
 
 import base64
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -15,11 +17,20 @@ from bson import json_util
 from bson.binary import UUID_SUBTYPE, Binary
 from bson.datetime_ms import DatetimeMS
 from bson.decimal128 import Decimal128, create_decimal128_context
+from bson.int64 import Int64
+from bson.objectid import ObjectId
 
 _LONGEST_PLAIN_DECIMAL = 40
 """Decimals whose leading digit is further than this from the point print with an exponent."""
 
 _DECIMAL128 = create_decimal128_context()
+
+_AS_THEY_ARE = frozenset({str, int, float, bool, type(None), ObjectId, Int64})
+"""Types that templates see as they are stored. Most values are of these, so they are told first."""
+
+_AS_JSON_HAS_THEM = frozenset({str, int, bool, type(None)})
+
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Fields(dict[str, Any]):
@@ -30,12 +41,15 @@ class Fields(dict[str, Any]):
     def __init__(self, values: Mapping[str, Any], path: str = "") -> None:
         self.path = path
         prefix = f"{path}." if path else ""
-        super().__init__((str(key), incoming(value, f"{prefix}{key}")) for key, value in values.items())
+        super().__init__(
+            (str(key), value if type(value) in _AS_THEY_ARE else incoming(value, f"{prefix}{key}"))
+            for key, value in values.items()
+        )
 
 
 def incoming(value: Any, path: str = "") -> Any:
     """`value` as templates see it: Decimal128 as Decimal, naive dates as UTC, mappings as `Fields`."""
-    if isinstance(value, Fields):
+    if type(value) in _AS_THEY_ARE or isinstance(value, Fields):
         return value
     if isinstance(value, Mapping):
         return Fields(value, path)
@@ -83,9 +97,22 @@ def printed(value: Any) -> Any:
 
 def extended_json(value: Any, indent: int | None = None) -> str:
     """`value` as relaxed MongoDB Extended JSON (v2), in plain UTF-8 characters."""
-    return json_util.dumps(
-        outgoing(value), json_options=json_util.RELAXED_JSON_OPTIONS, ensure_ascii=False, indent=indent
-    )
+    found = _jsonable(value)
+    return _to_json(found) if indent is None else json.dumps(found, ensure_ascii=False, indent=indent)
+
+
+def _jsonable(value: Any) -> Any:
+    """`value` in the types of JSON. The driver's own `dumps` does the same in three times the time."""
+    kind = type(value)
+    if kind in _AS_JSON_HAS_THEM or (kind is float and math.isfinite(value)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, Decimal):
+        value = outgoing(value)
+    elif isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return [_jsonable(item) for item in value]
+    return json_util.default(value, json_util.RELAXED_JSON_OPTIONS)
 
 
 def _decimal(value: Decimal) -> str:

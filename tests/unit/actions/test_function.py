@@ -1,10 +1,12 @@
 """The user's function gets what it asks for, cannot harm the loop, and its errors come through."""
 
+import asyncio
 import threading
 from pathlib import Path
 
 import pytest
 
+from mtrigger.actions import function as function_module
 from mtrigger.actions.function import (
     KIND,
     Function,
@@ -16,6 +18,7 @@ from mtrigger.actions.function import (
 )
 from mtrigger.actions.services import Services
 from mtrigger.errors import PermanentError, RetryLater
+from mtrigger.supervision.threads import DaemonThreads
 from mtrigger.templates import Templates
 from support import user_functions
 from support.polling import eventually
@@ -88,6 +91,20 @@ async def test_an_async_function_that_takes_too_long_is_cancelled() -> None:
     with pytest.raises(TimeoutError, match=r"longer than 0\.05 s$"):
         await function("waits_in_the_loop", "50ms").run(WORK)
     assert overdue_threads() == 0
+
+
+async def test_waiting_for_a_thread_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of a call runs from its beginning: others that take long cost it no attempt."""
+    monkeypatch.setattr(function_module, "_threads", DaemonThreads(1))
+    user_functions.release.clear()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(function("waits").run(WORK))
+        waiting = tasks.create_task(function("by_name", "50ms").run(WORK))
+        with pytest.raises(TimeoutError):  # begun later, for longer: when this is over, so are the 50 ms
+            await function("waits_in_the_loop", "80ms").run(WORK)
+        assert not waiting.done()
+        user_functions.release.set()
+    assert waiting.result() == "done"
 
 
 async def test_a_timeout_of_the_functions_own_keeps_its_words() -> None:
