@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Retrying, Status, Suppressed
 from mtrigger.stores.base import ATTEMPTS_LOGGED, Attempt, LineKey, Query, Record, Store
-from support.samples import LINE, NOW, PARTITION, delivery_at, settlement_of, token_at
+from support.samples import LINE, NOW, PARTITION, delivery_at, event_at, settlement_of, token_at
 
 LATER = NOW + timedelta(minutes=1)
 OTHER_LINE = LineKey("big-order", "email")
@@ -365,6 +366,32 @@ async def test_the_newest_deliveries_are_found_first_however_they_were_written(s
 
     assert found == [deliveries[index].position for index in (1, 3, 0, 2)]
     assert [record.delivery.position for record in await store.find(Query(), 2)] == found[:2]
+
+
+async def test_a_summary_is_the_record_without_its_documents_and_history(store: Store) -> None:
+    """The same deliveries, in the same order, whatever their events hold."""
+    images: dict[str, Any] = {"document": {"_id": 1, "a": 2}, "before": {"_id": 1, "a": 1}, "image": "stored"}
+    update = event_at(2, operation="update", updated={"a": 2}, removed=("b",), **images)
+    failed = delivery_at(2, event=replace(update, raw=b"bytes"))
+    await store.add([delivery_at(1), failed, delivery_at(3)])
+    await store.settle([settlement_of(failed, Dead("550"))])
+
+    found, shown = await store.find(Query(), 2), await store.summaries(Query(), 2)
+
+    bare = [
+        replace(
+            record,
+            delivery=replace(
+                record.delivery,
+                event=replace(record.delivery.event, document=None, before=None, updated={}, raw=b""),
+            ),
+            log=(),
+        )
+        for record in found
+    ]
+    assert shown == bare
+    assert [record.delivery.position for record in shown] == [token_at(3), token_at(2)]
+    assert shown[1].delivery.event.key == {"_id": 2}
 
 
 async def test_the_beginning_of_an_id_is_enough_to_find_it(store: Store) -> None:

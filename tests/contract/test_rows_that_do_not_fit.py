@@ -104,6 +104,18 @@ async def test_a_row_stays_small_enough_for_the_history_of_its_attempts(
     assert await rows.count_documents({"event.document": None}) == 0
 
 
+async def test_a_list_of_deliveries_reads_only_what_it_shows(store: MongoStore) -> None:
+    """A hundred thousand of them may be asked for."""
+    large = {"_id": 1, "blob": LARGE}
+    parts: dict[str, Any] = {"updated": {"blob": LARGE[:4_000_000]}, "image": "post-image"}
+    await store.add([of(1, document=large), of(2, operation="update", before=large, **parts)])
+
+    shown = await store.summaries(Query(), 10)
+
+    assert [record.delivery.event.key for record in shown] == [{"_id": 2}, {"_id": 1}]
+    assert sum(record.delivery.event.size for record in shown) < 5_000
+
+
 async def test_each_part_is_given_up_only_when_it_must_be(store: MongoStore) -> None:
     """Even what an update set and the bytes of what cannot be read; the key last of all."""
     event = event_at(1, operation="update", key="k" * 9_000_000, updated={"a": LARGE}, before={"b": LARGE})

@@ -80,7 +80,7 @@ def list_deliveries(*, limit: int, as_json: bool, **given: Any) -> None:
 
     async def find(store: Store) -> tuple[list[Record], int]:
         query = _query(given, ())
-        return await store.find(query, limit), await store.count(query)
+        return await store.summaries(query, limit), await store.count(query)
 
     found, total = _with_store(given, find)
     if as_json:

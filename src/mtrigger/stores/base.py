@@ -190,6 +190,11 @@ class Outbox(Protocol):
         """The deliveries `query` means, newest first."""
         ...
 
+    async def summaries(self, query: Query, limit: int) -> list[Record]:
+        """The same without the documents of their events and without their histories: many fit into memory,
+        however large the events are."""
+        ...
+
     async def count(self, query: Query) -> int:
         """How many deliveries `query` means."""
         ...

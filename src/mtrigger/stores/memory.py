@@ -188,6 +188,9 @@ class MemoryStore:
         age = attrgetter("delivery.created_at", "delivery.position")
         return sorted(records, key=age, reverse=True)[:limit]
 
+    async def summaries(self, query: Query, limit: int) -> list[Record]:
+        return [_summary(record) for record in await self.find(query, limit)]
+
     async def count(self, query: Query) -> int:
         return sum(_means(query, row.record) for row in self._rows.values())
 
@@ -247,6 +250,11 @@ def _settled(record: Record, settlement: Settlement) -> Record:
 def _written(record: Record, settlement: Settlement) -> bool:
     """Whether the history holds this attempt already."""
     return any(attempt.at == settlement.at for attempt in record.log)
+
+
+def _summary(record: Record) -> Record:
+    event = replace(record.delivery.event, document=None, before=None, updated={}, raw=b"")
+    return replace(record, delivery=replace(record.delivery, event=event), log=())
 
 
 def _means(query: Query, record: Record) -> bool:

@@ -15,7 +15,15 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from mtrigger.deliveries import OPEN, Delivery, Status
 from mtrigger.stores.base import LARGEST_READ, LineKey, Query, Record, Tally
-from mtrigger.stores.rows import KEEP, Row, meaning, read_delivery, read_record, stored
+from mtrigger.stores.rows import (
+    KEEP,
+    WITHOUT_DOCUMENTS,
+    Row,
+    meaning,
+    read_delivery,
+    read_record,
+    stored,
+)
 
 
 class MongoRecords:
@@ -46,6 +54,15 @@ class MongoRecords:
     async def find(self, query: Query, limit: int) -> list[Record]:
         rows = self._rows.find(meaning(query), sort=[("created_at", -1), ("position", -1)], limit=limit)
         return [read_record(self._stored(row)) async for row in rows]
+
+    async def summaries(self, query: Query, limit: int) -> list[Record]:
+        stages: list[dict[str, Any]] = [
+            {"$match": meaning(query)},
+            {"$set": WITHOUT_DOCUMENTS},  # before the rows are sorted, which the server does in memory
+            {"$sort": {"created_at": -1, "position": -1}},
+            {"$limit": limit},
+        ]
+        return [read_record(self._stored(row)) async for row in await self._rows.aggregate(stages)]
 
     async def count(self, query: Query) -> int:
         return await self._deliveries.count_documents(meaning(query))

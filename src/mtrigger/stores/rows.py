@@ -99,6 +99,16 @@ def read_record(row: Row) -> Record:
     return Record(read_delivery(row), status, row.get("error") or "", row.get("settled_at"), log)
 
 
+WITHOUT_DOCUMENTS: Row = {
+    "event.document": None,
+    "event.before": None,
+    "event.updated": [],
+    "event.raw": "$$REMOVE",
+    "log": [],
+}
+"""What `$set` leaves of a row for a list: a small part of it, that can still be read as a row."""
+
+
 def settling(settlement: Settlement) -> UpdateOne:
     """The update that writes what one attempt came to.
 
