@@ -80,6 +80,11 @@ _BAD_TOKEN_CODES = frozenset({
 _TOO_LARGE_CODES = frozenset({10334, 17280})  # BSONObjectTooLarge, KeyTooLong's assertion
 _UNNAMED_CODES = frozenset({1, 8})  # InternalError, UnknownError: what the storage engine has no code for
 _NO_ROOM = ("No space left on device", "Disk quota exceeded")
+_ILLEGAL_OPERATION = 20
+_NO_REPLICA_SET = "Transaction numbers are only allowed on a replica set"
+"""The answer of a server that is no replica set to a write that can be retried. The driver sends it one only
+when it tries again after a connection that broke while it was made (seen with PyMongo 4.20: it does not look
+again then what kind of server this is). Nothing was written, and the next try is a plain one."""
 _LABELS = ("ResumableChangeStreamError", "RetryableWriteError", "TransientTransactionError")
 
 _BY_CODE: Mapping[int, Fault] = {
@@ -112,6 +117,8 @@ def classify(error: BaseException) -> Fault:
 
 def _of_code(code: int, message: str) -> Fault:
     if code in _UNNAMED_CODES and any(words in message for words in _NO_ROOM):
+        return Fault.PASSING
+    if code == _ILLEGAL_OPERATION and message.startswith(_NO_REPLICA_SET):
         return Fault.PASSING
     return _BY_CODE.get(code, Fault.FATAL)
 

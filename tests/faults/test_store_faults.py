@@ -16,11 +16,13 @@ from pymongo import AsyncMongoClient
 
 from acceptance.shop import Shop
 from mtrigger.deployment.connecting import connect
+from mtrigger.stores.mongo import MongoStore
 from support.fail_points import failing_commands
 from support.http_sink import Answer
 from support.mongo_proxy import MongoProxy
 from support.mongo_servers import MongoServers, StandaloneServer
 from support.polling import eventually
+from support.samples import delivery_at
 
 HOOK_RULE = """
 on: {collection: SHOP.orders}
@@ -216,6 +218,26 @@ async def test_a_reply_that_is_lost_doubles_nothing(apart: Shop, home: Standalon
     assert each_once(40, received(apart))
 
 
+async def test_a_connection_that_breaks_while_it_is_made_costs_nothing(home: StandaloneServer) -> None:
+    """Row 49: as while a server starts. The driver then asks for a write that only replica sets know (error
+    20), although this server is none."""
+    proxy = MongoProxy(int(home.uri.rstrip("/").rpartition(":")[2]))
+    await proxy.open()
+    try:
+        async with connect(proxy.uri) as client:
+            store = MongoStore(client, "state")
+            await store.open()
+            await eventually(lambda: proxy.connections == 3)  # one for writes, two the driver watches with
+            proxy.refuse_next()
+            deliveries = [delivery_at(number) for number in range(1, 5)]
+            added = await asyncio.gather(*(store.add([delivery]) for delivery in deliveries))
+    finally:
+        await proxy.close()
+
+    assert proxy.refused == 1
+    assert added == [{delivery.id} for delivery in deliveries]
+
+
 def _lost(proxy: MongoProxy, number: int) -> bool:
     return proxy.lost >= number
 
@@ -242,7 +264,7 @@ async def test_a_full_disk_of_the_state_is_waited_out(shop: Shop, small_disk: Pa
     home = StandaloneServer(small_disk / "data", ["--wiredTigerCacheSizeGB", "0.25", "--syncdelay", "1"])
     try:
         async with connect(home.uri) as client:
-            shop = replace(shop, state_uri=f"{home.uri}?retryWrites=false", home=client)
+            shop = replace(shop, state_uri=home.uri, home=client)
             running = shop.watch("--lease", "2s")
             await insert(shop, 1)
             await all_delivered(shop, 1)

@@ -5,14 +5,17 @@ from contextlib import suppress
 
 
 class MongoProxy:
-    """Forwards a loopback port to `mongod`; `lose_reply("insert")` lets the next insert happen in vain."""
+    """Forwards a loopback port to `mongod`; `lose_reply("insert")` lets the next insert happen in vain, and
+    `refuse_next()` cuts the next connection before a word is said."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
         self._losing = b""
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._refusing = False
         self.lost = 0
+        self.refused = 0
 
     @property
     def uri(self) -> str:
@@ -37,7 +40,21 @@ class MongoProxy:
         """Cut the connection over which the next `command` goes, once its reply is there."""
         self._losing = b"\x02" + command.encode() + b"\x00"  # a BSON string field of that name
 
+    def refuse_next(self) -> None:
+        """Cut the next connection that is made, at once."""
+        self._refusing = True
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._tasks)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refusing:
+            self._refusing = False
+            self.refused += 1
+            writer.close()
+            return
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)

@@ -91,6 +91,14 @@ def test_a_full_disk_passes_although_the_server_has_no_code_for_it(code: int) ->
     assert classify(BulkWriteError({"writeErrors": [error, other]})) is Fault.FATAL
 
 
+def test_a_retryable_write_that_a_server_does_not_know_passes() -> None:
+    """The driver sends one by mistake, and no second time; other illegal operations stay illegal."""
+    words = "Transaction numbers are only allowed on a replica set member or mongos"
+    advice = "This MongoDB deployment does not support retryable writes."  # the driver's own words for it
+    assert classify(OperationFailure(advice, 20, {"code": 20, "errmsg": words})) is Fault.PASSING
+    assert classify(OperationFailure("no", 20, {"code": 20, "errmsg": "no"})) is Fault.FATAL
+
+
 def test_a_document_too_large_for_the_driver_is_not_waited_out() -> None:
     """Waiting would not make it smaller."""
     assert classify(DocumentTooLarge("17 MB")) is not Fault.PASSING
