@@ -19,6 +19,9 @@ from mtrigger.retry import RetryPolicy
 Ordering = Literal["document", "rule", "none"]
 Operation = Literal["insert", "update", "replace", "delete"]
 
+CONCURRENCY = 32
+"""Attempts of one action at the same time, unless its settings say otherwise."""
+
 _SHOWN_BY_A_RESCAN = frozenset({"insert", "update", "replace"})
 
 
@@ -67,11 +70,13 @@ def _namespace_regex(pattern: str) -> str:
 @dataclass(frozen=True, slots=True)
 class RuleAction:
     """One entry of `do:`. `name` is unique within the rule: the kind, numbered from the second one on
-    ("email", "email-2"), so that a delivery's id stays the same when other actions are added after it."""
+    ("email", "email-2"), so that a delivery's id stays the same when other actions are added after it.
+    `concurrency` is how many attempts of it may run at the same time."""
 
     name: str
     kind: str
     config: BaseModel
+    concurrency: int = CONCURRENCY
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,8 @@ class RuleTest:
 class Rule:
     """A declarative rule, checked and compiled.
 
-    `dead_letters_of` makes it a rule of dead letters: it names the rules whose dead deliveries it wants, all
+    `concurrency` is how many attempts of all its actions together may run at the same time, None for as many as
+    these allow. `dead_letters_of` makes it a rule of dead letters: it names the rules whose dead deliveries it wants, all
     of them when it is empty. Such a rule has no collections, and `DEAD_LETTER` is its only operation.
     """
 
@@ -104,6 +110,7 @@ class Rule:
     condition: Condition | None = None
     ordering: Ordering = "document"
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    concurrency: int | None = None
     file: str = ""
     tests: tuple[RuleTest, ...] = ()
     dead_letters_of: tuple[str, ...] | None = None

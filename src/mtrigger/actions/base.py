@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from mtrigger.actions.services import Services
+from mtrigger.config_types import Count
+from mtrigger.rules import CONCURRENCY
 from mtrigger.templates import Templates
 
 
@@ -19,6 +21,10 @@ class ActionConfig(BaseModel):
     """Base of every action's settings in a rule file: unknown keys are mistakes, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    concurrency: Count = Field(
+        default=CONCURRENCY, description="How many attempts of this action may run at the same time"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,7 +209,7 @@ def find_function(target: str) -> Callable[..., Any]:
 
 
 def own_copy(value: Any) -> Any:
-    """`value` in containers of its own, to be changed at will; ids, dates and numbers never change: shared."""
+    """`value` in containers of its own, to be changed at will; ids, dates, numbers never change: shared."""
     if isinstance(value, dict):
         return {key: own_copy(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

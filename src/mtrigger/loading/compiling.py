@@ -76,6 +76,7 @@ def compile_rule(draft: Draft, name: str, templates: Templates, report: Report) 
         condition=condition,
         ordering=model.ordering,
         retry=model.retry.policy(),
+        concurrency=model.concurrency,
         file=draft.node.place.source.name,
         tests=tests,
         dead_letters_of=model.on.rules if model.on.dead_letters else None,
@@ -143,7 +144,7 @@ def _actions(draft: Draft, templates: Templates, report: Report) -> tuple[RuleAc
         name = kind if numbers[kind] == 1 else f"{kind}-{numbers[kind]}"
         config = _config(kind, settings, (*within, kind), draft, templates, report)
         if config is not None:
-            entries.append(RuleAction(name, kind, config))
+            entries.append(RuleAction(name, kind, config, config.concurrency))
     return tuple(entries)
 
 

@@ -125,6 +125,11 @@ class Shared(_Model):
         description="What waits while a delivery is retried: its document, the whole rule, nothing",
     )
     retry: Retry = Field(default_factory=Retry)
+    concurrency: Count | None = Field(
+        default=None,
+        description="How many attempts of the rule may run at the same time, all its actions together; "
+        "left out: as many as its actions may have",
+    )
 
 
 class RuleFile(Shared):

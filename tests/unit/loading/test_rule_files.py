@@ -24,8 +24,9 @@ when: amount > 10000
 ordering: rule
 do:
   - log: "{{ document.amount }}"
-  - webhook: {url: "https://example.com/hook", timeout: 5s}
+  - webhook: {url: "https://example.com/hook", timeout: 5s, concurrency: 4}
   - log: {message: again, level: warning}
+concurrency: 8
 retry: {attempts: 3, first_delay: 500ms, max_delay: 2h, max_age: 7d}
 tests:
   - given: {amount: {$numberDecimal: "15000.50"}}
@@ -49,17 +50,18 @@ def test_every_key_of_a_rule_is_read(folder: RulesFolder) -> None:
     assert rule.condition is not None
     assert rule.condition.text == "amount > 10000"
     assert rule.ordering == "rule"
-    assert [(action.name, action.kind) for action in rule.actions] == [
-        ("log", "log"),
-        ("webhook", "webhook"),
-        ("log-2", "log"),
+    assert [(action.name, action.kind, action.concurrency) for action in rule.actions] == [
+        ("log", "log", 32),
+        ("webhook", "webhook", 4),
+        ("log-2", "log", 32),
     ]
+    assert rule.concurrency == 8
     assert rule.actions[2].config == LogConfig(message="again", level="warning")
     assert rule.retry == RetryPolicy(attempts=3, first_delay=0.5, max_delay=7200, max_age=604800)
     assert rule.file == str(folder.path / "rule.yaml")
     fires, ignored = rule.tests
     assert fires.given == {"amount": Decimal128("15000.50")}
-    assert (fires.before, fires.operation, fires.expect, fires.line) == (None, "insert", "fires", 16)
+    assert (fires.before, fires.operation, fires.expect, fires.line) == (None, "insert", "fires", 17)
     assert (ignored.before, ignored.operation, ignored.expect) == ({"amount": 20000}, "update", "ignored")
 
 
@@ -68,7 +70,7 @@ def test_a_rule_needs_only_a_collection_and_an_action(folder: RulesFolder) -> No
     rule = folder.rule(SMALLEST)
     assert (rule.name, rule.enabled, rule.condition, rule.fields) == ("rule", True, None, ())
     assert rule.operations == {"insert", "update", "replace"}
-    assert (rule.ordering, rule.retry) == ("document", RetryPolicy())
+    assert (rule.ordering, rule.retry, rule.concurrency) == ("document", RetryPolicy(), None)
 
 
 def test_update_includes_replace_and_replace_stands_alone(folder: RulesFolder) -> None:
@@ -167,13 +169,14 @@ def test_defaults_lie_under_every_rule_of_the_folder_and_below(folder: RulesFold
 
 def test_actions_take_defaults_by_kind(folder: RulesFolder) -> None:
     """Under `actions:`; a short form takes them too."""
-    folder.write("_defaults.yaml", "actions: {log: {level: warning}}\n")
+    folder.write("_defaults.yaml", "concurrency: 9\nactions: {log: {level: warning, concurrency: 2}}\n")
     folder.write("a.yaml", "on: {collection: a.b}\ndo: [{log: x}, {log: {message: y, level: error}}]\n")
     (rule,) = folder.load().rules
     assert [action.config for action in rule.actions] == [
-        LogConfig(message="x", level="warning"),
-        LogConfig(message="y", level="error"),
+        LogConfig(message="x", level="warning", concurrency=2),
+        LogConfig(message="y", level="error", concurrency=2),
     ]
+    assert (rule.concurrency, [action.concurrency for action in rule.actions]) == (9, [2, 2])
 
 
 def test_a_mistake_in_the_defaults_is_reported_once_in_their_file(folder: RulesFolder) -> None:

@@ -20,8 +20,8 @@ LOG = "on: {collection: a.b}\ndo:\n  - log: "
         (
             ON + DO + "throttle: {every: 1h}\n",
             (
-                "3:1: unknown key `throttle`; "
-                "the keys here are: enabled, ordering, retry, name, description, on, when, do, tests"
+                "3:1: unknown key `throttle`; the keys here are: "
+                "enabled, ordering, retry, concurrency, name, description, on, when, do, tests"
             ),
         ),
         ("on: {collection: a.b, feilds: [x]}\n" + DO, "1:23: unknown key `feilds`; did you mean `fields`?"),
@@ -65,6 +65,26 @@ LOG = "on: {collection: a.b}\ndo:\n  - log: "
             "1:32: `$.x`: a field is a dotted path, such as customer.address.city",
         ),
         (ON + DO + "retry: {attempts: 0}\n", "3:19: `retry.attempts` must be 1 or more, not `0`"),
+        (ON + DO + "concurrency: 0\n", "3:14: `concurrency` must be 1 or more, not `0`"),
+        (
+            ON + DO + "concurrency: many\n",
+            "3:14: `concurrency` must be a whole number, without quotes (it is `many`)",
+        ),
+        (
+            ON + "do: [{log: {message: x, concurrency: 1.5}}]\n",
+            "2:38: `do[0].log.concurrency` must be a whole number, without quotes (it is `1.5`)",
+        ),
+        (
+            ON + "do: [{webhook: {url: 'http://a', concurrency: 500}}]\n",
+            "2:47: one host gets 200 requests at the same time at most; write 200 or less",
+        ),
+        (
+            ON + "do: [{function: {function: 'os:getcwd', concurrency: 500}}]\n",
+            (
+                "2:54: functions that are a plain `def` have 32 threads together; "
+                "write 32 or less, or make it an `async def`"
+            ),
+        ),
         (
             ON + DO + "retry: {attempts: 2.5}\n",
             "3:19: `retry.attempts` must be a whole number, without quotes (it is `2.5`)",
