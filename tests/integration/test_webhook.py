@@ -1,16 +1,19 @@
 """The webhook against a real HTTP server: what is delivered, and what is left to the retry policy."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook as Verifier
 
+from mtrigger.actions import http
 from mtrigger.actions.base import Action
 from mtrigger.actions.services import Services
 from mtrigger.actions.webhook import KIND, WebhookConfig, WebhookFailed
 from mtrigger.templates import Templates
 from support.http_sink import Answer, HttpSink
+from support.polling import eventually
 from support.works import DELIVERY_ID, work_for_document
 
 WORK = work_for_document({"_id": 1, "amount": 12000})
@@ -99,3 +102,52 @@ async def test_a_slow_server_is_a_failure(http_sink: HttpSink, services: Service
     http_sink.answer_next(Answer(delay=30))
     with pytest.raises(WebhookFailed, match=r"no answer within 0\.1 s"):
         await webhook(services, url=http_sink.url, timeout="100ms").run(WORK)
+
+
+async def test_one_connection_serves_many_requests_of_all_webhooks(
+    http_sink: HttpSink, services: Services
+) -> None:
+    """It is kept, whatever the answer was."""
+    http_sink.answer_next(Answer(500, body=b"x" * 1_000))
+    with pytest.raises(WebhookFailed):
+        await webhook(services, url=f"{http_sink.url}/a").run(WORK)
+    for path in ("/a", "/b", "/b"):
+        await webhook(services, url=http_sink.url + path).run(WORK)
+    assert http_sink.connections == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure(
+    http_sink: HttpSink, services: Services, method: str
+) -> None:
+    """As happens when the receiver is restarted: the request goes out once more."""
+    action = webhook(services, url=http_sink.url, method=method)
+    await action.run(WORK)
+    http_sink.stop()
+    http_sink.start()
+    assert await action.run(WORK) == "200 OK"
+    assert [request.headers["webhook-id"] for request in http_sink.requests] == [DELIVERY_ID] * 2
+
+
+async def test_a_host_gets_so_many_requests_at_once_and_no_more(
+    http_sink: HttpSink, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever rules they are of; what waits for its place longer than its timeout has lost nothing."""
+    monkeypatch.setattr(http, "REQUESTS_TO_A_HOST", 4)
+    http_sink.answer_always(Answer(delay=0.1))
+    actions = [webhook(services, url=f"{http_sink.url}/{n}", timeout="250ms") for n in range(24)]
+    assert await asyncio.gather(*(action.run(WORK) for action in actions)) == ["200 OK"] * 24
+    assert http_sink.most_at_once == 4
+
+
+async def test_a_slow_host_holds_up_no_other_one(
+    http_sink: HttpSink, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host is a name and a port."""
+    monkeypatch.setattr(http, "REQUESTS_TO_A_HOST", 1)
+    http_sink.answer_path("/slow", Answer(delay=30))
+    slow = asyncio.create_task(webhook(services, url=f"{http_sink.url}/slow").run(WORK))
+    await eventually(lambda: http_sink.requests)
+    other = http_sink.url.replace("127.0.0.1", "localhost")
+    assert await webhook(services, url=other).run(WORK) == "200 OK"
+    slow.cancel()

@@ -40,11 +40,18 @@ class Answer:
 
 
 class HttpSink:
-    """Listens on a free loopback port from the start; `requests` are those received, in order."""
+    """Listens on a free loopback port from the start.
+
+    `requests` are those received, in order; `connections` counts the connections they came over, and
+    `most_at_once` how many were being answered at the same time.
+    """
 
     def __init__(self) -> None:
         self.requests: list[ReceivedRequest] = []
+        self.most_at_once = 0
         self.port = 0
+        self._peers: set[tuple[str, int]] = set()
+        self._at_once = 0
         self._usual = Answer()
         self._next: deque[Answer] = deque()
         self._by_path: dict[str, Answer] = {}
@@ -56,6 +63,11 @@ class HttpSink:
     def url(self) -> str:
         """The address, without a slash at the end."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def connections(self) -> int:
+        """How many connections requests came over."""
+        return len(self._peers)
 
     def answer_next(self, answer: Answer, times: int = 1) -> None:
         """Give this answer to the next `times` requests."""
@@ -95,6 +107,16 @@ class HttpSink:
             self._runner = None
 
     async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._at_once += 1
+        try:
+            return await self._answered(request)
+        finally:
+            self._at_once -= 1
+
+    async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        assert request.transport is not None
+        self._peers.add(request.transport.get_extra_info("peername"))
         body = await request.read()
         usual = self._by_path.get(request.path, self._usual)
         answer = self._next.popleft() if self._next else usual

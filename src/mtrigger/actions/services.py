@@ -1,11 +1,11 @@
-"""What the actions of a running engine share: templates, the way to the mail server, and one HTTP session.
+"""What the actions of a running engine share: templates, and the connections to mail and web servers.
 
 Made once by whoever runs actions, closed once when they are done. Connections are made when first needed.
 """
 
 import socket
-from typing import Any
 
+from mtrigger.actions.http import HttpPool
 from mtrigger.actions.smtp import SmtpPool
 from mtrigger.actions.smtp_server import SmtpServer
 from mtrigger.templates import Templates
@@ -18,22 +18,11 @@ class Services:
         self.templates = templates
         self.smtp = SmtpPool(smtp) if smtp is not None else None
         self.mail_from = mail_from or (smtp.default_sender if smtp is not None else "") or _local_sender()
-        self._http: Any = None
-
-    async def http(self) -> Any:
-        """The shared `aiohttp.ClientSession`, made at the first call (aiohttp takes long to import)."""
-        if self._http is None:
-            import aiohttp
-
-            # Without a jar: one receiver's cookies are never sent to another.
-            self._http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        return self._http
+        self.http = HttpPool()
 
     async def close(self) -> None:
         """Close all connections. No action may run any more."""
-        session, self._http = self._http, None
-        if session is not None:
-            await session.close()
+        await self.http.close()
         if self.smtp is not None:
             await self.smtp.close()
 

@@ -7,20 +7,19 @@ delivery's id on every attempt, so that a receiver can tell a repeat. Redirects 
 carry a document elsewhere.
 """
 
-import asyncio
 import base64
 import hashlib
 import hmac
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
 from mtrigger.actions.base import ActionConfig, ActionKind, ConfigMistake, Preview, Work
+from mtrigger.actions.http import REQUESTS_TO_A_HOST, Request
 from mtrigger.actions.services import Services
 from mtrigger.actions.template_mistakes import is_static, text_mistakes
 from mtrigger.config_types import Timeout
@@ -32,9 +31,7 @@ from mtrigger.templates.values import extended_json
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.1
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SECRET_HEADER = re.compile(r"(?i)auth|cookie|key|secret|token|signature|password")
-_LONGEST_ANSWER = 64 * 1024
 _SHOWN_OF_ANSWER = 200
-_LONGEST_CONNECT = 10.0
 _BAD_URL = "the address must be http://host/… or https://host/…"
 
 Json = str | int | float | bool | None | list[Any] | dict[str, Any]
@@ -61,22 +58,12 @@ class WebhookFailed(Exception):  # noqa: N818 - reads as what happened, like Mai
     """The request was not answered with 2xx; the retry policy decides what becomes of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request, ready to be sent."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-
-
 class Webhook:
     """Builds the request from its templates and sends it."""
 
     def __init__(self, config: WebhookConfig, services: Services) -> None:
         templates = services.templates
-        self._services = services
+        self._http = services.http
         self._method = config.method
         self._timeout = config.timeout
         self._url = templates.text(config.url)
@@ -90,32 +77,21 @@ class Webhook:
         import aiohttp
 
         request = self._request(work, int(time.time()))
-        session = await self._services.http()
-        timeout = aiohttp.ClientTimeout(total=self._timeout, connect=min(_LONGEST_CONNECT, self._timeout))
         where = f"{request.method} {redact_url(request.url)}"
         try:
-            async with session.request(
-                request.method,
-                request.url,
-                data=request.body,
-                headers=request.headers,
-                timeout=timeout,
-                allow_redirects=False,
-            ) as answer:
-                text = await answer.content.read(_LONGEST_ANSWER)
-                if 200 <= answer.status < 300:
-                    return f"{answer.status} {answer.reason or ''}".strip()
-                said = " ".join(text.decode("utf-8", "replace").split())[:_SHOWN_OF_ANSWER]
-                reason = f"{answer.status} {answer.reason or ''}".strip() + (f": {said}" if said else "")
+            answer = await self._http.send(request, self._timeout)
         except aiohttp.InvalidURL:
             raise PermanentError(f"{where}: {_BAD_URL}") from None
         except TimeoutError:
             raise WebhookFailed(f"{where}: no answer within {self._timeout:g} s") from None
-        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
+        except (aiohttp.ClientError, OSError, EOFError) as error:
             raise WebhookFailed(
                 f"{where}: {type(error).__name__}: {_without(request.url, str(error))}"
             ) from None
-        raise WebhookFailed(f"{where} answered {reason}")
+        if 200 <= answer.status < 300:
+            return str(answer)
+        said = " ".join(answer.beginning.decode("utf-8", "replace").split())[:_SHOWN_OF_ANSWER]
+        raise WebhookFailed(f"{where} answered {answer}" + (f": {said}" if said else ""))
 
     def preview(self, work: Work) -> Preview:
         """The request as it would be sent; values of headers that hold secrets are left out."""
@@ -253,6 +229,12 @@ def _mistakes(config: WebhookConfig, templates: Templates) -> Iterator[ConfigMis
         if is_static(value) and _CONTROL.search(value.strip()):
             yield ConfigMistake(("headers", name), "a header cannot hold line breaks or control characters")
     yield from _body_mistakes(config.body, ("body",), templates)
+    if config.concurrency > REQUESTS_TO_A_HOST:
+        most = REQUESTS_TO_A_HOST
+        yield ConfigMistake(
+            ("concurrency",),
+            f"one host gets {most} requests at the same time at most; write {most} or less",
+        )
     if config.secret is not None:
         try:
             signing_key(config.secret.get_secret_value())
