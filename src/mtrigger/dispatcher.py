@@ -2,42 +2,36 @@
 
 Promises: deliveries of one lane run one after the other, in order, also across retries; an attempt's outcome
 is written before the process ends in good order; nothing is dropped: what has no room in memory stays in the
-outbox and is loaded in its turn. `_outcome` is the one place that turns an exception into an outcome.
+outbox and is loaded in its turn. (What an exception becomes is decided in `running/attempting.py`.)
 """
 
 import asyncio
 import logging
-import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mtrigger.actions.base import Action
-from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Retrying, Settlement
-from mtrigger.errors import MtriggerError, PermanentError, RetryLater
-from mtrigger.events import ChangeEvent
+from mtrigger.deliveries import Delivery, Retrying, Settlement
 from mtrigger.matching import Matcher
 from mtrigger.ownership.lease import Interrupted
-from mtrigger.retry import after_failure
-from mtrigger.rules import Rule
+from mtrigger.running.attempting import Complete, Runner, as_stored, outcome_of
 from mtrigger.running.dead_letters import told
 from mtrigger.running.delivery_log import tell, tell_interrupted, tell_unwritten
+from mtrigger.running.doubts import Doubts
 from mtrigger.running.lanes import Line
+from mtrigger.running.limits import RuleLimits
 from mtrigger.running.settling import Settler
-from mtrigger.scopes import work_for
 from mtrigger.stores.base import LineKey, Outbox
 from mtrigger.supervision.supervising import part, pause, until
+
+__all__ = ["Dispatcher", "Runner"]
 
 log = logging.getLogger(__name__)
 
 CAPACITY = 1_000
 """Deliveries of one line kept in memory; the rest waits in the outbox."""
-
-CONCURRENCY = 32
-"""Attempts of one line at the same time."""
 
 REOPENED_EVERY = 1.0
 """Seconds between looks for deliveries that an operator wants tried again."""
@@ -46,27 +40,10 @@ CANCELLING = 1.0
 """Seconds an action has to end once its attempt is cancelled."""
 
 TRUSTED_FOR = timedelta(seconds=5)
-"""A delivery older than this may have been discarded while it waited in its lane: that is looked up first."""
+"""A delivery may have been discarded since it was last known to be owed: after this it is looked up first."""
 
-LONGEST_TEXT = 2_000
-"""Characters of an error or of an action's account that are kept: every attempt adds one to the row."""
-
-
-Complete = Callable[[ChangeEvent], Awaitable[ChangeEvent]]
-"""Gives an event the document that was too large to be stored with it (see `lookups`)."""
-
-
-async def as_stored(event: ChangeEvent) -> ChangeEvent:
-    """The event as it is, whatever it lacks."""
-    return event
-
-
-@dataclass(frozen=True, slots=True)
-class Runner:
-    """How the deliveries of one line are run: the action, opened, and its rule."""
-
-    rule: Rule
-    action: Action
+LONGEST_TURN = 0.005
+"""Seconds that a worker goes on before others have their turn: an action may never wait for anything."""
 
 
 class Dispatcher:
@@ -77,11 +54,13 @@ class Dispatcher:
         self._complete = complete
         self._partition = partition
         self._settler = Settler(outbox, self.offer)
+        self._doubts = Doubts(outbox)
+        self._limits = RuleLimits()
         self._matcher = Matcher(())
         self._lines: dict[LineKey, Line] = {}
         self._runners: Mapping[LineKey, Runner] = {}
         self._tasks = asyncio.TaskGroup()
-        self._attempts: set[asyncio.Task[None]] = set()
+        self._workers: set[asyncio.Task[None]] = set()
         self._timers: dict[LineKey, asyncio.TimerHandle] = {}
         self._loading: set[LineKey] = set()
         self._running = False
@@ -104,7 +83,9 @@ class Dispatcher:
         for key in runners.keys() - self._lines.keys():
             self._lines[key] = Line(CAPACITY, behind="" if key in owed else None)
         self._runners = runners
-        self._matcher = Matcher({runner.rule.name: runner.rule for runner in runners.values()}.values())
+        rules = [runner.rule for runner in runners.values()]
+        self._limits.use({rule.name: rule.concurrency for rule in rules if rule.concurrency is not None})
+        self._matcher = Matcher({rule.name: rule for rule in rules}.values())
         if self._running:
             self._pump_all()
 
@@ -126,10 +107,11 @@ class Dispatcher:
         async with self._tasks:
             settling = self._start("writer of outcomes", self._settler.run())
             reopening = self._start("search for reopened deliveries", self._take_reopened())
+            asking = self._start("look-up of what is still owed", self._doubts.run())
             self._running = True
             try:
                 self._pump_all()
-                await until(self._drained, (settling, reopening))
+                await until(self._drained, (settling, reopening, asking))
             finally:
                 # Also when a task has died: nothing new can be started then, and every loop must end, even
                 # one whose cancellation was lost (see `supervising.pause`).
@@ -137,6 +119,7 @@ class Dispatcher:
                 self._drained.set()
                 self._settler.close()
             reopening.cancel()
+            asking.cancel()
             await settling
 
     def offer(self, deliveries: Iterable[Delivery]) -> None:
@@ -159,8 +142,8 @@ class Dispatcher:
         self._running = False
         for timer in self._timers.values():
             timer.cancel()
-        if self._attempts:
-            _, late = await asyncio.wait(self._attempts, timeout=seconds)
+        if self._workers:
+            _, late = await asyncio.wait(self._workers, timeout=seconds)
             if late:
                 number = "1 attempt" if len(late) == 1 else f"{len(late)} attempts"
                 log.warning("%s did not end in time: made again at the next start, with the same id", number)
@@ -178,20 +161,32 @@ class Dispatcher:
             self._pump(key)
 
     def _pump(self, key: LineKey) -> None:
-        """Start every attempt of a line that may start now, and arrange to be called when more may."""
+        """Let workers begin with all of a line that may run now, and arrange to be called when more may."""
         line, runner = self._lines.get(key), self._runners.get(key)
         if line is None or runner is None or not self._running:
             return
         now = datetime.now(UTC)
-        while line.running < CONCURRENCY and (delivery := line.next(now)) is not None:
+        while (delivery := self._next(key, line, runner, now)) is not None:
             name = f"attempt at {key.action} of rule {key.rule}"
-            task = self._start(name, self._attempt(key, line, runner, delivery))
-            self._attempts.add(task)
-            task.add_done_callback(self._attempts.discard)
+            worker = self._start(name, self._work(key, line, runner, delivery))
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
         self._set_timer(key, line, now)
         if line.wants_more and key not in self._loading:
             self._loading.add(key)
             self._start(f"loading of {key.action} of rule {key.rule}", self._load_more(key, line))
+
+    def _next(self, key: LineKey, line: Line, runner: Runner, now: datetime) -> Delivery | None:
+        """Hand out a delivery that may run now, if there is one and one more attempt is allowed."""
+        if line.running >= runner.concurrency:
+            return None
+        if not self._limits.admits(key.rule):
+            self._limits.waits(key)
+            return None
+        delivery = line.next(now)
+        if delivery is not None:
+            self._limits.began(key)
+        return delivery
 
     def _set_timer(self, key: LineKey, line: Line, now: datetime) -> None:
         if (timer := self._timers.pop(key, None)) is not None:
@@ -211,7 +206,8 @@ class Dispatcher:
         behind, room, mark = line.page()
         if not room:
             return  # what came late has filled it up meanwhile
-        line.load(await self._outbox.owed(self._partition, key, behind, room), room, mark)
+        now = datetime.now(UTC)
+        line.load(await self._outbox.owed(self._partition, key, behind, room), room, mark, now)
 
     async def _take_reopened(self) -> None:
         while not self._drained.is_set():
@@ -223,74 +219,58 @@ class Dispatcher:
                     self._pump(key)
             await pause(REOPENED_EVERY, self._drained)
 
-    async def _attempt(self, key: LineKey, line: Line, runner: Runner, delivery: Delivery) -> None:
+    async def _work(self, key: LineKey, line: Line, runner: Runner, delivery: Delivery) -> None:
+        """Attempts at one delivery of a line after the other, as long as there is one that may run."""
+        following: Delivery | None = delivery
+        began = time.perf_counter()
+        while following is not None:
+            await self._attempt(line, runner, following)
+            if time.perf_counter() - began > LONGEST_TURN:
+                await asyncio.sleep(0)
+                began = time.perf_counter()
+            following = self._following(key, line, runner)
+
+    def _following(self, key: LineKey, line: Line, runner: Runner) -> Delivery | None:
+        """An attempt has ended: what its worker goes on with. Whoever else may begin now begins."""
+        following: Delivery | None = None
+        served = self._running and self._lines.get(key) is line and self._runners.get(key) is runner
+        for other in self._limits.ended(key):
+            if other == key and served:
+                following = self._next(key, line, runner, datetime.now(UTC))
+            self._pump(other)
+        return following
+
+    async def _attempt(self, line: Line, runner: Runner, delivery: Delivery) -> None:
         """One attempt at one delivery, from the lane and back."""
         try:
             async with self._outbox.permit():
                 if not await self._still_owed(line, delivery):
                     line.finish(delivery)
-                    self._pump(key)
                     return
-                at, started = datetime.now(UTC), time.perf_counter()
-                outcome = await _outcome(runner, delivery, self._complete, at)
+                at, started = _now_to_the_millisecond(), time.perf_counter()
+                outcome = await outcome_of(runner, delivery, self._complete, at)
         except Interrupted as error:
             tell_interrupted(delivery, error)
             line.retry(delivery)
-            self._pump(key)
             return
         tell(delivery, outcome)
-        settlement = Settlement(delivery, outcome, at, time.perf_counter() - started)
+        settlement = Settlement(delivery, outcome, at, round(time.perf_counter() - started, 3))
         await self._settler.put(told(settlement, self._matcher))
         if isinstance(outcome, Retrying):
             line.retry(delivery.after(outcome))
         else:
             line.finish(delivery)
-        self._pump(key)
 
     async def _still_owed(self, line: Line, delivery: Delivery) -> bool:
         """Whether nobody has discarded the delivery while it waited, and no attempt has just settled it."""
         if line.is_doubtful(delivery):
             await self._settler.flush()
-        elif not delivery.attempts and datetime.now(UTC) - delivery.created_at < TRUSTED_FOR:
+        elif not delivery.attempts and datetime.now(UTC) - line.known_since(delivery) < TRUSTED_FOR:
             return True
-        return await self._outbox.still_open(delivery.id)
+        return await self._doubts.still_open(delivery.id)
 
 
-async def _outcome(runner: Runner, delivery: Delivery, complete: Complete, now: datetime) -> Outcome:
-    """Run the action; every exception becomes an outcome here and nowhere else."""
-    try:
-        event = await complete(delivery.event)
-        if event.flaw:
-            raise PermanentError(f"the change cannot be read, so the action was not run: {event.flaw}")
-        work = work_for(runner.rule, replace(delivery, event=event), now)
-        detail = storable(await runner.action.run(work))
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise  # we are stopping
-        return _failed(runner, delivery, error)  # the action's own doing: it awaited something cancelled
-    except Exception as error:  # noqa: BLE001 - whatever an action raises, only its own delivery suffers
-        return _failed(runner, delivery, error)
-    return Delivered(detail)
-
-
-def _failed(runner: Runner, delivery: Delivery, error: BaseException) -> Retrying | Dead:
-    chance = random.random()  # noqa: S311 - jitter
-    return after_failure(delivery, error, describe(error), runner.rule.retry, datetime.now(UTC), chance)
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line: its text, and its type where the text alone says little."""
-    try:
-        text = storable(str(error))
-    except Exception:  # noqa: BLE001 - the exception is a user's own and cannot even say what it is
-        text = ""
-    if isinstance(error, (PermanentError, RetryLater, MtriggerError)) and text:
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def storable(text: str) -> str:
-    """`text` in one line of bounded length that can be stored: without halves of surrogate pairs."""
-    line = " ".join(text[: 2 * LONGEST_TEXT].split()).encode("utf-8", "replace").decode()
-    return line if len(line) <= LONGEST_TEXT else f"{line[:LONGEST_TEXT]}…"
+def _now_to_the_millisecond() -> datetime:
+    """The time as rows keep it, so that what came of many attempts alike can be told to be alike."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)

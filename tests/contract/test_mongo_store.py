@@ -400,7 +400,7 @@ async def test_reading_outlasts_a_fault(store: MongoStore, admin: AsyncMongoClie
     await store.add([delivery])
     for read in (
         lambda: store.owed(PARTITION, LINE, "", 10),
-        lambda: store.still_open(delivery.id),
+        lambda: store.still_open([delivery.id]),
         lambda: store.checkpoint(PARTITION),
     ):
         await fail(admin, "find", 2, {"closeConnection": True})

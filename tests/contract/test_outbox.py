@@ -135,7 +135,7 @@ async def test_an_outcome_is_written_whole(
         Attempt(1, NOW, 0.5, "retrying", "first it failed"),
         Attempt(2, at, 0.5, status.value, detail),
     )
-    assert await store.still_open(delivery.id) is (status is Status.RETRYING)
+    assert await store.still_open([delivery.id]) == ({delivery.id} if status is Status.RETRYING else set())
 
 
 @pytest.mark.parametrize("outcome", [case.values[0] for case in OUTCOMES])
@@ -162,7 +162,7 @@ async def test_a_discarded_delivery_stays_discarded(store: Store) -> None:
 
     record = await record_of(store, delivery)
     assert (record.status, record.log) == (Status.DISCARDED, ())
-    assert not await store.still_open(delivery.id)
+    assert not await store.still_open([delivery.id])
     assert await store.owed(PARTITION, LINE, "", 10) == []
 
 
@@ -430,7 +430,7 @@ async def test_tallies_count_each_line_by_status_and_name_the_oldest_open_one(st
 
 async def test_what_nobody_knows_is_not_open(store: Store) -> None:
     """A row that was removed by hand is not run."""
-    assert not await store.still_open(replace(delivery_at(1), id="gone").id)
+    assert not await store.still_open(["gone"])
 
 
 async def test_reopened_deliveries_of_a_full_line_wait(store: Store) -> None:

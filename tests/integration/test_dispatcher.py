@@ -16,10 +16,11 @@ from mtrigger import dispatcher as dispatcher_module
 from mtrigger.actions.base import Work
 from mtrigger.deliveries import Dead, Delivery, Retrying, Status
 from mtrigger.deployment.connecting import connect
-from mtrigger.dispatcher import Dispatcher, describe, storable
+from mtrigger.dispatcher import Dispatcher
 from mtrigger.embedded import EmbeddedServer
 from mtrigger.errors import PermanentError, RetryLater
 from mtrigger.retry import RetryPolicy
+from mtrigger.running.attempting import describe, storable
 from mtrigger.stores.base import Query
 from mtrigger.stores.mongo import MongoStore
 from mtrigger.supervision.supervising import PartError

@@ -130,7 +130,7 @@ MUTANTS = [
     ),
     Mutant(
         rule="an outcome is written once however often its write is repeated",
-        file="stores/rows.py",
+        file="stores/outcomes.py",
         sound='    unwritten = {"$not": {"$elemMatch": {"number": number, "at": settlement.at}}}\n',
         broken='    unwritten = {"$exists": True}\n',
         test="tests/contract/test_outbox.py::test_settling_twice_writes_once",

@@ -152,7 +152,7 @@ def test_the_letter_of_a_second_death_is_looked_up_before_it_is_run() -> None:
     """It was durable before a crash, was loaded and has just been run; then the delivery dies once more."""
     line = Line(10)
     (first,), (second,) = (letters(dead_at(), rule_of(), now=now) for now in (NOW, LATER))
-    line.load([first], asked=10, mark=0)
+    line.load([first], asked=10, mark=0, read_at=NOW)
     running = line.next(LATER)
     assert running == first
     line.finish(running)

@@ -91,7 +91,7 @@ class LineMachine(RuleBasedStateMachine):
         assert self.page is not None
         rows, asked, mark = self.page
         self.page = None
-        self.line.load(rows, asked, mark)
+        self.line.load(rows, asked, mark, NOW)
 
     # -- attempts -------------------------------------------------------------------------------------------
 
@@ -246,12 +246,12 @@ def test_beyond_the_capacity_nothing_newer_is_taken_before_what_waits_in_the_out
 
     behind, room, mark = line.page()
     assert (behind, room) == (deliveries[1].position, 2)
-    line.load(deliveries[2:4], room, mark)
+    line.load(deliveries[2:4], room, mark, NOW)
 
     assert drain(line) == deliveries[2:4]
     assert line.incomplete, "a full page need not be the last"
     behind, room, mark = line.page()
-    line.load([], room, mark)
+    line.load([], room, mark, NOW)
     assert line.idle
 
 
@@ -261,7 +261,7 @@ def test_a_page_that_was_asked_for_before_something_was_refused_is_not_the_last(
     _, room, mark = line.page()
     line.offer(delivery_at(1))
 
-    line.load([], room, mark)
+    line.load([], room, mark, NOW)
 
     assert line.incomplete
 
@@ -273,12 +273,12 @@ def test_a_page_never_passes_over_what_was_refused_after_it_was_read() -> None:
     _, room, mark = line.page()
     line.reopen(older)  # dead when the page was read
 
-    line.load([newer], room, mark)
+    line.load([newer], room, mark, NOW)
 
     assert line.next(NOW) is None
     behind, room, mark = line.page()
     assert behind < older.position
-    line.load([older, newer], room, mark)
+    line.load([older, newer], room, mark, NOW)
     assert drain(line) == [older, newer]
     assert line.idle
 
@@ -288,7 +288,7 @@ def test_a_page_that_overtakes_an_offer_makes_the_offer_doubtful() -> None:
     line = Line(4, behind="")
     delivery = delivery_at(1)
     _, room, mark = line.page()
-    line.load([delivery], room, mark)
+    line.load([delivery], room, mark, NOW)
     assert drain(line) == [delivery]
 
     line.offer(delivery)
@@ -353,7 +353,7 @@ def test_a_reopened_delivery_that_is_still_to_be_loaded_comes_in_its_turn_and_on
     assert line.next(NOW) is None
 
     _, room, mark = line.page()
-    line.load([older, reopened], room, mark)
+    line.load([older, reopened], room, mark, NOW)
 
     assert drain(line) == [older, reopened]
 
@@ -362,7 +362,7 @@ def test_a_reopened_delivery_that_is_still_to_be_loaded_comes_in_its_turn_and_on
 def test_more_is_loaded_when_half_of_the_room_is_free(held: int, wants: bool) -> None:
     """Not for every single place that becomes free."""
     line = Line(4, behind="")
-    line.load([delivery_at(number) for number in range(1, held + 1)], held, 0)
+    line.load([delivery_at(number) for number in range(1, held + 1)], held, 0, NOW)
 
     assert line.wants_more is wants
 
@@ -370,7 +370,7 @@ def test_more_is_loaded_when_half_of_the_room_is_free(held: int, wants: bool) ->
 def test_more_is_loaded_when_all_that_is_held_waits() -> None:
     """Documents that fail must not hold up the others while there is room."""
     line = Line(4, behind="")
-    line.load([delivery_at(number, lane=str(number)) for number in (1, 2, 3)], 3, 0)
+    line.load([delivery_at(number, lane=str(number)) for number in (1, 2, 3)], 3, 0, NOW)
     assert not line.wants_more
     for _ in range(3):
         delivery = line.next(NOW)
@@ -402,7 +402,7 @@ def test_an_event_larger_than_all_that_may_be_held_is_still_taken_alone() -> Non
     assert drain(line) == [one]
     _, room, mark = line.page()
     assert line.wants_more
-    line.load([two], room, mark)
+    line.load([two], room, mark, NOW)
     assert drain(line) == [two]
 
 
@@ -411,10 +411,10 @@ def test_a_page_that_is_full_of_bytes_is_not_the_last_one() -> None:
     line = Line(1_000, behind="")
     _, room, mark = line.page()
     page = [sized(delivery_at(number), LARGEST_READ // 4) for number in range(1, 5)]
-    line.load(page, room, mark)
+    line.load(page, room, mark, NOW)
 
     assert line.incomplete
     assert drain(line) == page
     _, room, mark = line.page()
-    line.load([], room, mark)
+    line.load([], room, mark, NOW)
     assert not line.incomplete

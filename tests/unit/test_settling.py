@@ -83,7 +83,7 @@ async def test_flush_returns_once_everything_before_it_is_written() -> None:
         assert not flushing.done()
         store.gate.set()
         await flushing
-        assert not await store.still_open(delivery.id)
+        assert not await store.still_open([delivery.id])
 
 
 async def test_too_many_unwritten_ones_stop_further_attempts_and_a_cancelled_wait_loses_nothing(

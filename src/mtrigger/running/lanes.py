@@ -31,7 +31,7 @@ class Line:
         of them); None, that there are none."""
         self._capacity = capacity
         self._lanes: dict[str, deque[Delivery]] = {}
-        self._held: dict[str, int] = {}
+        self._held: dict[str, tuple[int, datetime]] = {}
         self._bytes = 0
         self._running: set[str] = set()
         self._doubtful: set[str] = set()
@@ -76,18 +76,22 @@ class Line:
         just ended; and who dies again after a crash owes the letter that was there already."""
         return delivery.id in self._doubtful
 
+    def known_since(self, delivery: Delivery) -> datetime:
+        """When `delivery`, which is held, was last known to be owed: when it was stored, or loaded."""
+        return self._held[delivery.id][1]
+
     def offer(self, delivery: Delivery) -> None:
         """Take a delivery that has just become durable, or leave it in the outbox when there is no room."""
         if delivery.id in self._held:
             return
         if delivery.position <= self._loaded_to:  # loading has passed its place: nobody else will bring it
             self._doubtful.add(delivery.id)
-            self._append(delivery)
+            self._append(delivery, delivery.created_at)
         elif self.room and not self.incomplete:
             self._loaded_to = delivery.position
             if delivery.event.operation == DEAD_LETTER:  # a second death makes it anew, at a later position
                 self._doubtful.add(delivery.id)
-            self._append(delivery)
+            self._append(delivery, delivery.created_at)
         else:
             self._leave(delivery)
 
@@ -97,8 +101,8 @@ class Line:
         self._first_refused = None
         return self._loaded_to, self.room, self._refused
 
-    def load(self, deliveries: Iterable[Delivery], asked: int, mark: int) -> None:
-        """Take a page of the outbox, read for `page()`, which asked for `asked` deliveries.
+    def load(self, deliveries: Iterable[Delivery], asked: int, mark: int, read_at: datetime) -> None:
+        """Take a page of the outbox, read at `read_at` for `page()`, which asked for `asked` deliveries.
 
         A page that is full neither of deliveries nor of bytes was the last one, unless something was refused
         since it was asked for. The page may have been read before that was written; so it is taken only up
@@ -112,7 +116,7 @@ class Line:
             size += delivery.event.size
             self._loaded_to = max(self._loaded_to, delivery.position)
             if delivery.id not in self._held:
-                self._append(delivery)
+                self._append(delivery, read_at)
         if count < asked and size < LARGEST_READ and mark == self._refused:
             self.incomplete = False
 
@@ -129,7 +133,7 @@ class Line:
         else:
             self._doubtful.add(delivery.id)
             self._loaded_to = max(self._loaded_to, delivery.position)
-            self._append(delivery)
+            self._append(delivery, delivery.created_at)
 
     def next(self, now: datetime) -> Delivery | None:
         """Hand out a delivery that may run now, or None."""
@@ -149,7 +153,7 @@ class Line:
         """A delivery that was handed out is settled: the next one in its lane may run."""
         lane = self._lanes[delivery.lane]
         lane.popleft()
-        self._bytes -= self._held.pop(delivery.id)
+        self._bytes -= self._held.pop(delivery.id)[0]
         for ids in (self._running, self._doubtful):
             ids.discard(delivery.id)
         if lane:
@@ -180,9 +184,9 @@ class Line:
             self._waiting = waiting
             self._ready.append(delivery.lane)
 
-    def _append(self, delivery: Delivery) -> None:
+    def _append(self, delivery: Delivery, known_since: datetime) -> None:
         size = delivery.event.size
-        self._held[delivery.id] = size
+        self._held[delivery.id] = (size, known_since)
         self._bytes += size
         lane = self._lanes.get(delivery.lane)
         if lane is None:

@@ -20,6 +20,7 @@ from typing import NamedTuple, Protocol, Self
 from mtrigger.deliveries import Delivery, Settlement, Status
 from mtrigger.ownership.lease import Fence, Lease
 from mtrigger.stores.gaps import Gaps
+from mtrigger.stores.layouts import Layouts
 from mtrigger.stores.positions import Checkpoint, Positions, Rescan
 
 __all__ = [
@@ -60,7 +61,7 @@ class LineKey(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One line of a delivery's history: which attempt (from 1; again from 1 after an operator's retry), when,
-    for how many seconds, what came of it."""
+    for how many seconds (both to the millisecond), what came of it."""
 
     number: int
     at: datetime
@@ -112,7 +113,8 @@ class Leases(Protocol):
         ...
 
     async def take(self, stream: str, seen: Lease | None, owner: str, seconds: float) -> Checkpoint | None:
-        """Own `stream` from now on, in a new epoch, if its lease is still exactly what was `seen`.
+        """Own `stream` from now on, in a new epoch, if its lease is still exactly what was `seen` and its
+        layout is in force (see `layouts`).
 
         Returns the checkpoint as it is at that moment, None if somebody was quicker or there is none.
         """
@@ -124,6 +126,10 @@ class Leases(Protocol):
 
     async def release(self, stream: str, lease: Lease) -> None:
         """Say that whoever waits may take over; nothing if there is another owner already."""
+        ...
+
+    async def retire(self, stream: str, lease: Lease) -> None:
+        """Forget the position of a partition that is no more, if `lease` was the last one that was taken."""
         ...
 
     async def renewed_ago(self, stream: str) -> float | None:
@@ -151,8 +157,8 @@ class Outbox(Protocol):
         """Those of `ids` that are there, whatever became of them."""
         ...
 
-    async def newest(self, partition: str) -> str:
-        """The last position of any delivery of `partition`, "" when there is none."""
+    async def newest(self, stream: str) -> str:
+        """The last position of any delivery of any partition of `stream`, "" when there is none."""
         ...
 
     async def lines(self, partition: str) -> AbstractSet[LineKey]:
@@ -176,8 +182,8 @@ class Outbox(Protocol):
         """What an attempt is made within: see `ownership.Fence.permit`. Always given unless `owned`."""
         ...
 
-    async def still_open(self, delivery_id: str) -> bool:
-        """Whether the delivery is still owed (nobody discarded it)."""
+    async def still_open(self, ids: Sequence[str]) -> AbstractSet[str]:
+        """Those of `ids` that are still owed (nobody discarded them)."""
         ...
 
     async def take_reopened(
@@ -227,6 +233,11 @@ class Store(Positions, Outbox, Protocol):
     @property
     def leases(self) -> Leases:
         """Who owns which stream."""
+        ...
+
+    @property
+    def layouts(self) -> Layouts:
+        """Into how many partitions the stream is divided."""
         ...
 
     def owned(self, fence: Fence) -> Self:

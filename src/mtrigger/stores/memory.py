@@ -26,6 +26,8 @@ from mtrigger.ownership.lease import Fence, Lease
 from mtrigger.ownership.processes import shown
 from mtrigger.stores.base import ATTEMPTS_LOGGED, Attempt, Checkpoint, Leases, LineKey, Query, Record, Tally
 from mtrigger.stores.gaps import Gaps, MemoryGaps
+from mtrigger.stores.layouts import Layouts
+from mtrigger.stores.memory_layouts import MemoryLayouts
 from mtrigger.stores.memory_leases import MemoryLeases
 
 _KEPT_TOKENS = 5
@@ -45,7 +47,9 @@ class MemoryStore:
         self._checkpoints: dict[str, Checkpoint] = {}
         self._starts: dict[str, int] = {}
         self.gaps: Gaps = MemoryGaps()
-        self.leases: Leases = MemoryLeases(self._checkpoints)
+        layouts = MemoryLayouts()
+        self.layouts: Layouts = layouts
+        self.leases: Leases = MemoryLeases(self._checkpoints, layouts)
         self._rows: dict[str, _Row] = {}
         self._fence: Fence | None = None
 
@@ -133,9 +137,9 @@ class MemoryStore:
     async def known(self, ids: Sequence[str]) -> AbstractSet[str]:
         return self._rows.keys() & set(ids)
 
-    async def newest(self, partition: str) -> str:
+    async def newest(self, stream: str) -> str:
         deliveries = (row.record.delivery for row in self._rows.values())
-        return max((row.position for row in deliveries if row.partition == partition), default="")
+        return max((row.position for row in deliveries if row.partition.startswith(f"{stream}/")), default="")
 
     def _open(self, partition: str) -> list[Delivery]:
         return [
@@ -164,9 +168,8 @@ class MemoryStore:
     def permit(self) -> AbstractAsyncContextManager[None]:
         return self._fence.permit() if self._fence is not None else nullcontext()
 
-    async def still_open(self, delivery_id: str) -> bool:
-        row = self._rows.get(delivery_id)
-        return row is not None and row.record.status in OPEN
+    async def still_open(self, ids: Sequence[str]) -> AbstractSet[str]:
+        return {key for key in ids if key in self._rows and self._rows[key].record.status in OPEN}
 
     async def take_reopened(
         self, partition: str, limit: int, full: AbstractSet[LineKey] = frozenset()

@@ -1,4 +1,4 @@
-"""The store in MongoDB: collections `checkpoints`, `deliveries` and `gaps` of the state database.
+"""The store in MongoDB: collections `checkpoints`, `layouts`, `deliveries` and `gaps` of the state database.
 
 Promise: what a method wrote is on a majority when it returns. A passing fault (network, election, disk full)
 is waited out with growing pauses, however long it takes, because giving up would either lose an event or run
@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
-from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, ReturnDocument, UpdateOne, WriteConcern
+from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, ReturnDocument, WriteConcern
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from mtrigger.deliveries import Delivery, Settlement
@@ -20,16 +20,18 @@ from mtrigger.ownership.processes import shown
 from mtrigger.stores.base import Checkpoint, Leases, LineKey
 from mtrigger.stores.fitting import TOO_DEEP, Portion, TooDeepError, portions
 from mtrigger.stores.gaps import Gaps
+from mtrigger.stores.layouts import Layouts
 from mtrigger.stores.mongo_gaps import MongoGaps
+from mtrigger.stores.mongo_layouts import MongoLayouts
 from mtrigger.stores.mongo_leases import MongoLeases, held_by
 from mtrigger.stores.mongo_records import MongoRecords
+from mtrigger.stores.outcomes import Settling, settling
 from mtrigger.stores.rows import (
     checkpoint_fields,
     delivery_row,
     freeing,
     moving,
     read_checkpoint,
-    settling,
 )
 from mtrigger.stores.steadiness import StateOutage, steadily
 
@@ -55,6 +57,7 @@ class MongoStore(MongoRecords):
         self.outage = StateOutage(fence)
         self.gaps: Gaps = MongoGaps(state, self.outage)
         self.leases: Leases = MongoLeases(self._checkpoints)
+        self.layouts: Layouts = MongoLayouts(state, self.outage)
 
     def owned(self, fence: Fence) -> "MongoStore":
         """The same state for the owner of a stream."""
@@ -161,7 +164,8 @@ class MongoStore(MongoRecords):
         if trouble:
             return new | await self._never_attempted(existing, {})
         if self._fence is not None:
-            return new | await self._never_attempted(existing, {"epoch": {"$ne": self._fence.lease.epoch}})
+            mine = {**epoch, "partition": next(iter(rows.values()))["partition"]}
+            return new | await self._never_attempted(existing, {"$nor": [mine]})
         return new
 
     async def _insert_fitting(self, rows: Portion, trouble: list[PyMongoError]) -> set[str]:
@@ -203,9 +207,9 @@ class MongoStore(MongoRecords):
         return {str(row["_id"]) async for row in found}
 
     @steadily
-    async def newest(self, partition: str) -> str:
-        last = [("position", DESCENDING)]
-        row = await self._deliveries.find_one({"partition": partition}, {"position": 1}, sort=last)
+    async def newest(self, stream: str) -> str:
+        last, any_partition = [("position", DESCENDING)], {"$regex": f"^{stream}/"}
+        row = await self._deliveries.find_one({"partition": any_partition}, {"position": 1}, sort=last)
         return str(row["position"]) if row is not None else ""
 
     @steadily
@@ -227,19 +231,20 @@ class MongoStore(MongoRecords):
         # owes.
         owed = [delivery for settlement in settlements for delivery in settlement.owes]
         new = await self.add(owed) if owed else frozenset()
-        await self._settle([settling(settlement) for settlement in settlements])
+        await self._settle(settling(settlements))
         return new
 
     @steadily
-    async def _settle(self, updates: Sequence[UpdateOne]) -> None:
+    async def _settle(self, updates: Sequence[Settling]) -> None:
         await self._deliveries.bulk_write(updates, ordered=False)
 
     def permit(self) -> AbstractAsyncContextManager[None]:
         return self._fence.permit() if self._fence is not None else nullcontext()
 
     @steadily
-    async def still_open(self, delivery_id: str) -> bool:
-        return await self._deliveries.find_one({"_id": delivery_id, "open": True}, {"_id": 1}) is not None
+    async def still_open(self, ids: Sequence[str]) -> AbstractSet[str]:
+        found = self._deliveries.find({"_id": {"$in": list(ids)}, "open": True}, {"_id": 1})
+        return {str(row["_id"]) async for row in found}
 
     async def take_reopened(
         self, partition: str, limit: int, full: AbstractSet[LineKey] = frozenset()

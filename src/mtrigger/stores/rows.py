@@ -10,15 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson.timestamp import Timestamp
-from pymongo import UpdateOne
 
-from mtrigger.deliveries import Dead, Delivered, Delivery, Retrying, Settlement, Status, Suppressed
+from mtrigger.deliveries import Delivery, Status
 from mtrigger.errors import PositionError
 from mtrigger.events import ChangeEvent
 from mtrigger.ownership.lease import Lease
 from mtrigger.reading.decoding import Options, decoded
 from mtrigger.stores.base import (
-    ATTEMPTS_LOGGED,
     DELIVERED_KEPT_SECONDS,
     Attempt,
     Checkpoint,
@@ -107,53 +105,6 @@ WITHOUT_DOCUMENTS: Row = {
     "log": [],
 }
 """What `$set` leaves of a row for a list: a small part of it, that can still be read as a row."""
-
-
-def settling(settlement: Settlement) -> UpdateOne:
-    """The update that writes what one attempt came to.
-
-    It matches only an open row whose history does not hold this attempt yet, so applying it twice (after a
-    lost reply) changes nothing.
-    """
-    delivery, settled_at = settlement.delivery, settlement.ended_at
-    fields: dict[str, Any] = {"attempts": delivery.attempts + 1}
-    match settlement.outcome:
-        case Retrying(error, due_at):
-            detail = error
-            fields |= {"status": Status.RETRYING.value, "due_at": due_at, "error": error}
-        case Dead(error):
-            detail = error
-            fields |= {"status": Status.DEAD.value, "error": error, "settled_at": settled_at}
-        case Delivered(detail):
-            fields |= {
-                "status": Status.DELIVERED.value,
-                "settled_at": settled_at,
-                "expires_at": settled_at + KEEP,
-            }
-        case Suppressed(detail):
-            fields |= {
-                "status": Status.SUPPRESSED.value,
-                "settled_at": settled_at,
-                "expires_at": settled_at + KEEP,
-            }
-    number = delivery.attempts + 1
-    attempt = {
-        "number": number,
-        "at": settlement.at,
-        "took": settlement.took,
-        "outcome": fields["status"],
-        "detail": detail,
-    }
-    update: dict[str, Any] = {
-        "$set": fields,
-        "$push": {"log": {"$each": [attempt], "$slice": -ATTEMPTS_LOGGED}},
-    }
-    if not isinstance(settlement.outcome, Retrying):
-        update["$unset"] = {"open": "", "reopened": "", "due_at": ""}
-        if not isinstance(settlement.outcome, Dead):
-            update["$unset"]["error"] = ""
-    unwritten = {"$not": {"$elemMatch": {"number": number, "at": settlement.at}}}
-    return UpdateOne({"_id": delivery.id, "open": True, "log": unwritten}, update)
 
 
 def meaning(query: Query) -> dict[str, Any]:

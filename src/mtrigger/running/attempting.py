@@ -1,0 +1,82 @@
+"""One attempt: a delivery's action is run, and whatever comes of it becomes an outcome.
+
+Promise: `outcome_of` is the one place where an exception becomes an outcome. Whatever an action raises, only
+its own delivery suffers.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from mtrigger.actions.base import Action
+from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Retrying
+from mtrigger.errors import MtriggerError, PermanentError, RetryLater
+from mtrigger.events import ChangeEvent
+from mtrigger.retry import after_failure
+from mtrigger.rules import CONCURRENCY, Rule
+from mtrigger.scopes import work_for
+
+LONGEST_TEXT = 2_000
+"""Characters of an error or of an action's account that are kept: every attempt adds one to the row."""
+
+Complete = Callable[[ChangeEvent], Awaitable[ChangeEvent]]
+"""Gives an event the document that was too large to be stored with it (see `lookups`)."""
+
+
+async def as_stored(event: ChangeEvent) -> ChangeEvent:
+    """The event as it is, whatever it lacks."""
+    return event
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """How the deliveries of one line are run: the action, opened, its rule, and how many attempts of the line
+    may run at the same time."""
+
+    rule: Rule
+    action: Action
+    concurrency: int = CONCURRENCY
+
+
+async def outcome_of(runner: Runner, delivery: Delivery, complete: Complete, now: datetime) -> Outcome:
+    """Run the action; every exception becomes an outcome here and nowhere else."""
+    try:
+        event = await complete(delivery.event)
+        if event.flaw:
+            raise PermanentError(f"the change cannot be read, so the action was not run: {event.flaw}")
+        whole = delivery if event is delivery.event else replace(delivery, event=event)
+        detail = storable(await runner.action.run(work_for(runner.rule, whole, now)))
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise  # we are stopping
+        return _failed(runner, delivery, error)  # the action's own doing: it awaited something cancelled
+    except Exception as error:  # noqa: BLE001 - whatever an action raises, only its own delivery suffers
+        return _failed(runner, delivery, error)
+    return Delivered(detail)
+
+
+def _failed(runner: Runner, delivery: Delivery, error: BaseException) -> Retrying | Dead:
+    chance = random.random()  # noqa: S311 - jitter
+    return after_failure(delivery, error, describe(error), runner.rule.retry, datetime.now(UTC), chance)
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line: its text, and its type where the text alone says little."""
+    try:
+        text = storable(str(error))
+    except Exception:  # noqa: BLE001 - the exception is a user's own and cannot even say what it is
+        text = ""
+    if isinstance(error, (PermanentError, RetryLater, MtriggerError)) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def storable(text: str) -> str:
+    """`text` in one line of bounded length that can be stored: without halves of surrogate pairs."""
+    if not text:
+        return ""
+    line = " ".join(text[: 2 * LONGEST_TEXT].split()).encode("utf-8", "replace").decode()
+    return line if len(line) <= LONGEST_TEXT else f"{line[:LONGEST_TEXT]}…"
