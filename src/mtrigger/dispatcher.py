@@ -16,7 +16,7 @@ from typing import Any
 from mtrigger.deliveries import Delivery, Retrying, Settlement
 from mtrigger.matching import Matcher
 from mtrigger.ownership.lease import Interrupted
-from mtrigger.running.attempting import Complete, Runner, as_stored, outcome_of
+from mtrigger.running.attempting import Complete, Runner, as_stored, outcome_of, waiting
 from mtrigger.running.dead_letters import told
 from mtrigger.running.delivery_log import tell, tell_interrupted, tell_unwritten
 from mtrigger.running.doubts import Doubts
@@ -24,6 +24,7 @@ from mtrigger.running.lanes import Line
 from mtrigger.running.limits import RuleLimits
 from mtrigger.running.settling import Settler
 from mtrigger.stores.base import LineKey, Outbox
+from mtrigger.supervision import steady_time
 from mtrigger.supervision.supervising import part, pause, until
 
 __all__ = ["Dispatcher", "Runner"]
@@ -165,7 +166,7 @@ class Dispatcher:
         line, runner = self._lines.get(key), self._runners.get(key)
         if line is None or runner is None or not self._running:
             return
-        now = datetime.now(UTC)
+        now = steady_time.now()
         while (delivery := self._next(key, line, runner, now)) is not None:
             name = f"attempt at {key.action} of rule {key.rule}"
             worker = self._start(name, self._work(key, line, runner, delivery))
@@ -207,7 +208,9 @@ class Dispatcher:
         if not room:
             return  # what came late has filled it up meanwhile
         now = datetime.now(UTC)
-        line.load(await self._outbox.owed(self._partition, key, behind, room), room, mark, now)
+        owed = await self._outbox.owed(self._partition, key, behind, room)
+        runner = self._runners.get(key)
+        line.load([waiting(delivery, runner) for delivery in owed], room, mark, now)
 
     async def _take_reopened(self) -> None:
         while not self._drained.is_set():
@@ -236,7 +239,7 @@ class Dispatcher:
         served = self._running and self._lines.get(key) is line and self._runners.get(key) is runner
         for other in self._limits.ended(key):
             if other == key and served:
-                following = self._next(key, line, runner, datetime.now(UTC))
+                following = self._next(key, line, runner, steady_time.now())
             self._pump(other)
         return following
 
@@ -253,11 +256,12 @@ class Dispatcher:
             tell_interrupted(delivery, error)
             line.retry(delivery)
             return
+        again = waiting(delivery.after(outcome), runner) if isinstance(outcome, Retrying) else None
         tell(delivery, outcome)
         settlement = Settlement(delivery, outcome, at, round(time.perf_counter() - started, 3))
         await self._settler.put(told(settlement, self._matcher))
-        if isinstance(outcome, Retrying):
-            line.retry(delivery.after(outcome))
+        if again is not None:
+            line.retry(again)
         else:
             line.finish(delivery)
 
@@ -265,7 +269,7 @@ class Dispatcher:
         """Whether nobody has discarded the delivery while it waited, and no attempt has just settled it."""
         if line.is_doubtful(delivery):
             await self._settler.flush()
-        elif not delivery.attempts and datetime.now(UTC) - line.known_since(delivery) < TRUSTED_FOR:
+        elif not delivery.attempts and abs(datetime.now(UTC) - line.known_since(delivery)) < TRUSTED_FOR:
             return True
         return await self._doubts.still_open(delivery.id)
 

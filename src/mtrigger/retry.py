@@ -33,9 +33,15 @@ def delay(policy: RetryPolicy, attempt: int, chance: float) -> float:
 
 
 def after_failure(
-    delivery: Delivery, error: BaseException, message: str, policy: RetryPolicy, now: datetime, chance: float
+    delivery: Delivery,
+    error: BaseException,
+    message: str,
+    policy: RetryPolicy,
+    age: float,
+    now: datetime,
+    chance: float,
 ) -> Retrying | Dead:
-    """Decide what becomes of `delivery` after an attempt that raised `error`.
+    """Decide what becomes of `delivery`, `age` seconds old, after an attempt that raised `error`.
 
     `delivery.attempts` is the number of attempts before this one; `message` is what the error is reported as.
     """
@@ -45,7 +51,6 @@ def after_failure(
     if attempt >= policy.attempts:
         return Dead(f"{message} (gave up after {attempt} attempt{'s' if attempt > 1 else ''})")
     wait = error.after if isinstance(error, RetryLater) else delay(policy, attempt, chance)
-    age = (now - delivery.created_at).total_seconds()
     if not age + wait <= policy.max_age:  # also when an action asks for an endless or undefined wait
         return Dead(f"{message} (gave up: older than {policy.max_age:g} s by the next attempt)")
     return Retrying(message, now + timedelta(seconds=max(0.0, wait)))

@@ -8,8 +8,9 @@ import pytest
 from mtrigger.deliveries import Delivered
 from mtrigger.errors import OwnershipError, PositionError
 from mtrigger.ownership.lease import Lease
-from mtrigger.ownership.tenure import Tenure, clock
+from mtrigger.ownership.tenure import Tenure
 from mtrigger.stores.base import Checkpoint, Store
+from mtrigger.supervision.steady_time import clock
 from support.samples import PARTITION, checkpoint_at, delivery_at, settlement_of, token_at
 
 LONG = 3600.0

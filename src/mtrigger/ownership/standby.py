@@ -14,9 +14,10 @@ from pymongo.errors import PyMongoError
 
 from mtrigger.ownership import processes
 from mtrigger.ownership.lease import RENEWALS, Claim, Stillness, claim
-from mtrigger.ownership.tenure import Tenure, clock, passes
+from mtrigger.ownership.tenure import Tenure, passes
 from mtrigger.stores.base import Checkpoint, Leases, Store
 from mtrigger.supervision.outages import Outage, heed_cancellation
+from mtrigger.supervision.steady_time import clock
 
 log = logging.getLogger(__name__)
 

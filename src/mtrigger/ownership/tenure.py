@@ -8,7 +8,6 @@ through in the end says whether the stream is still ours.
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -20,18 +19,12 @@ from mtrigger.ownership import processes
 from mtrigger.ownership.lease import RENEWALS, Interrupted, Lease, Standing, standing
 from mtrigger.stores.base import Leases
 from mtrigger.supervision.outages import heed_cancellation
+from mtrigger.supervision.steady_time import clock
 
 log = logging.getLogger(__name__)
 
 RELEASE_SECONDS = 2.0
 """How long giving back may take; whoever waits takes over after the lease time anyway."""
-
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-def clock() -> float:
-    """Seconds that only ever grow, whatever is done to the time of day, and also while the machine sleeps."""
-    return time.clock_gettime(_CLOCK)
 
 
 class Tenure:

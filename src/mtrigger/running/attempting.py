@@ -17,6 +17,7 @@ from mtrigger.events import ChangeEvent
 from mtrigger.retry import after_failure
 from mtrigger.rules import CONCURRENCY, Rule
 from mtrigger.scopes import work_for
+from mtrigger.supervision import steady_time
 
 LONGEST_TEXT = 2_000
 """Characters of an error or of an action's account that are kept: every attempt adds one to the row."""
@@ -60,7 +61,17 @@ async def outcome_of(runner: Runner, delivery: Delivery, complete: Complete, now
 
 def _failed(runner: Runner, delivery: Delivery, error: BaseException) -> Retrying | Dead:
     chance = random.random()  # noqa: S311 - jitter
-    return after_failure(delivery, error, describe(error), runner.rule.retry, datetime.now(UTC), chance)
+    age, policy = steady_time.seconds_since(delivery.created_at), runner.rule.retry
+    return after_failure(delivery, error, describe(error), policy, age, datetime.now(UTC), chance)
+
+
+def waiting(delivery: Delivery, runner: Runner | None) -> Delivery:
+    """The delivery with its `due_at` in steady time, and no farther off than `runner` lets one wait: no clock
+    that is set, here or where the delivery was tried before, puts it off."""
+    if delivery.due_at is None:
+        return delivery
+    longest = runner.rule.retry.max_age if runner is not None else 0.0
+    return replace(delivery, due_at=steady_time.reached(delivery.due_at, longest))
 
 
 def describe(error: BaseException) -> str:
