@@ -1,36 +1,50 @@
 """Running the real engine, in this process, over a history that is there already.
 
 The clock starts when the engine is ready to read (rules loaded, stream owned, nothing read yet) and stops
-when the last delivery is settled in the outbox. Opening the stream is within, the start of the interpreter is not.
+when the last delivery is settled in the outbox. Opening the stream is within, the start of Python is not.
 """
 
 import asyncio
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.collection import AsyncCollection
 
 from benchmarks.calls import expect
 from benchmarks.history import History
+from mtrigger.actions.smtp_server import SmtpServer
 from mtrigger.engine import started
 from mtrigger.settings import Settings
 from mtrigger.supervision.stopping import Stop
 
-State = AsyncMongoClient[dict[str, Any]]
+NO_TEMPLATES: Mapping[str, str] = MappingProxyType({})
+
+Outbox = AsyncCollection[dict[str, Any]]
+Reached = Callable[[Outbox], Awaitable[None]]
+
+LONGEST = 120.0
+"""Seconds that one run may take, so that one whose deliveries fail and wait for their retries ends."""
 
 _LOOK_EVERY = 0.002
-"""Seconds between two looks whether the last outcomes are written."""
+_COUNT_EVERY = 0.02
+"""Seconds between two looks: whether the last outcomes are written, whether the last delivery is stored."""
 
 
 @contextmanager
-def rules_folder(*rules: str) -> Iterator[Path]:
-    """A folder of rules, one file each."""
+def rules_folder(*rules: str, templates: Mapping[str, str] = NO_TEMPLATES) -> Iterator[Path]:
+    """A folder of rules, one file each, and beside it one of templates by their names."""
     with tempfile.TemporaryDirectory(prefix="mtrigger-bench-") as name:
+        beside = Path(name) / "templates"
+        beside.mkdir()
+        for file, text in templates.items():
+            (beside / file).write_text(text)
         folder = Path(name) / "triggers"
         folder.mkdir()
         for number, text in enumerate(rules):
@@ -43,48 +57,72 @@ async def running(settings: Settings) -> AsyncIterator[float]:
     """The engine, while it runs; the moment it began to (of `perf_counter`). It is stopped in good order, and
     what it ends with is raised here."""
     stop = Stop()
-    async with started(settings, stop, lambda _work, _preview: None) as engine:
-        assert engine is not None, "nobody else watches a database that was made for this"
+    async with (
+        started(settings, lambda _work, _preview: None) as engine,
+        asyncio.TaskGroup() as tasks,  # an engine that dies ends the wait for its deliveries
+    ):
         began = time.perf_counter()
-        task = asyncio.create_task(engine.run(stop))
+        tasks.create_task(engine.run(stop))
         try:
             yield began
         finally:
             stop.request()
-            await task
 
 
 async def finished(
-    history: History, rules: Path, deliveries: int, reached: Callable[[], Awaitable[object]]
+    history: History, rules: Path, deliveries: int, reached: Reached, smtp: SmtpServer | None = None
 ) -> float:
     """Run the engine over `history` until `reached` returns and `deliveries` outcomes are written; how many
     seconds that took."""
     state_db = f"state_{uuid.uuid4().hex[:8]}"
-    settings = Settings(rules=rules, uri=history.uri, state_db=state_db, start_from=history.since.isoformat())
+    settings = Settings(
+        rules=rules, uri=history.uri, state_db=state_db, start_from=history.since.isoformat(), smtp=smtp
+    )
     async with AsyncMongoClient[dict[str, Any]](history.uri) as client:
+        outbox = client[state_db]["deliveries"]
         try:
             async with running(settings) as began:
-                await reached()
-                await settled(client, state_db)
+                async with asyncio.timeout(LONGEST):
+                    await reached(outbox)
+                    await settled(outbox)
                 seconds = time.perf_counter() - began
-            delivered = await client[state_db]["deliveries"].count_documents({"status": "delivered"})
+            delivered = await outbox.count_documents({"status": "delivered"})
             assert delivered == deliveries, f"{deliveries} deliveries were owed, {delivered} were made"
         finally:
             await client.drop_database(state_db)
     return seconds
 
 
-async def settled(client: State, state_db: str) -> None:
+async def settled(outbox: Outbox) -> None:
     """Return once nothing is open in the outbox."""
     some = {"open": True, "partition": {"$gte": ""}}  # in the words of the index of what is open
-    while await client[state_db]["deliveries"].find_one(some, {"_id": 1}):  # noqa: ASYNC110 - it is elsewhere
+    while await outbox.find_one(some, {"_id": 1}):  # noqa: ASYNC110 - nothing here is told of it
         await asyncio.sleep(_LOOK_EVERY)
+
+
+async def stored(outbox: Outbox, deliveries: int) -> None:
+    """Return once so many deliveries are in the outbox, whatever has become of them."""
+    while await outbox.estimated_document_count() < deliveries:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(_COUNT_EVERY)
 
 
 def catch_up(history: History, rules: Path, deliveries: int) -> float:
     """Events a second, from the beginning of `history` to the last of `deliveries` calls of
     `benchmarks.calls:count` and its outcome in the outbox."""
     counter = expect(deliveries)
-    seconds = asyncio.run(finished(history, rules, deliveries, counter.reached.wait))
+
+    async def reached(_outbox: Outbox) -> None:
+        await counter.reached.wait()
+
+    seconds = asyncio.run(finished(history, rules, deliveries, reached))
     assert counter.count == deliveries, f"{deliveries} calls were owed, {counter.count} were made"
     return history.count / seconds
+
+
+def deliver(history: History, rules: Path, smtp: SmtpServer | None = None) -> float:
+    """Deliveries a second when each change of `history` owes one, until the last outcome is in the outbox."""
+
+    async def reached(outbox: Outbox) -> None:
+        await stored(outbox, history.count)
+
+    return history.count / asyncio.run(finished(history, rules, history.count, reached, smtp))

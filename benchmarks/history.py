@@ -1,4 +1,4 @@
-"""A MongoDB of the benchmark's own, and a history of orders in it: every side reads it from the same place."""
+"""A MongoDB of the benchmark's own, and a history of orders in it that every side reads from one place."""
 
 import random
 import tempfile
