@@ -6,9 +6,11 @@ outbox and is loaded in its turn. (What an exception becomes is decided in `runn
 """
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Coroutine, Iterable, Mapping
+from collections import Counter
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -64,8 +66,10 @@ class Dispatcher:
         self._workers: set[asyncio.Task[None]] = set()
         self._timers: dict[LineKey, asyncio.TimerHandle] = {}
         self._loading: set[LineKey] = set()
+        self._beginning: set[LineKey] = set()
         self._running = False
         self._drained = asyncio.Event()
+        self._ended = asyncio.Event()
 
     async def serve(self, runners: Mapping[LineKey, Runner]) -> None:
         """Run deliveries with `runners` from now on.
@@ -123,6 +127,21 @@ class Dispatcher:
             asking.cancel()
             await settling
 
+    async def take(self, deliveries: Sequence[Delivery], patience: float) -> None:
+        """`offer` them, once the lines that run quickly enough have room for them, but within `patience`
+        seconds: what overflows must be read back from the outbox."""
+        coming = Counter(LineKey(delivery.rule, delivery.action) for delivery in deliveries)
+        until = time.perf_counter() + patience
+        while self._running and (left := until - time.perf_counter()) > 0:
+            lines = ((self._lines.get(key), number) for key, number in coming.items())
+            if not any(line is not None and line.will_take(number) for line, number in lines):
+                break
+            self._ended.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._ended.wait()
+        self.offer(deliveries)
+
     def offer(self, deliveries: Iterable[Delivery]) -> None:
         """Take deliveries that are durable and new."""
         touched: dict[LineKey, None] = {}
@@ -162,32 +181,24 @@ class Dispatcher:
             self._pump(key)
 
     def _pump(self, key: LineKey) -> None:
-        """Let workers begin with all of a line that may run now, and arrange to be called when more may."""
+        """Let one more worker begin if there is work for it, and arrange to be called when there is more."""
         line, runner = self._lines.get(key), self._runners.get(key)
         if line is None or runner is None or not self._running:
             return
         now = steady_time.now()
-        while (delivery := self._next(key, line, runner, now)) is not None:
-            name = f"attempt at {key.action} of rule {key.rule}"
-            worker = self._start(name, self._work(key, line, runner, delivery))
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+        if key not in self._beginning and line.running < runner.concurrency and line.is_ready(now):
+            if self._limits.admits(key.rule):
+                self._beginning.add(key)
+                work = self._work(key, line, runner)
+                worker = self._start(f"attempt at {key.action} of rule {key.rule}", work)
+                self._workers.add(worker)
+                worker.add_done_callback(self._workers.discard)
+            else:
+                self._limits.waits(key)
         self._set_timer(key, line, now)
         if line.wants_more and key not in self._loading:
             self._loading.add(key)
             self._start(f"loading of {key.action} of rule {key.rule}", self._load_more(key, line))
-
-    def _next(self, key: LineKey, line: Line, runner: Runner, now: datetime) -> Delivery | None:
-        """Hand out a delivery that may run now, if there is one and one more attempt is allowed."""
-        if line.running >= runner.concurrency:
-            return None
-        if not self._limits.admits(key.rule):
-            self._limits.waits(key)
-            return None
-        delivery = line.next(now)
-        if delivery is not None:
-            self._limits.began(key)
-        return delivery
 
     def _set_timer(self, key: LineKey, line: Line, now: datetime) -> None:
         if (timer := self._timers.pop(key, None)) is not None:
@@ -222,26 +233,35 @@ class Dispatcher:
                     self._pump(key)
             await pause(REOPENED_EVERY, self._drained)
 
-    async def _work(self, key: LineKey, line: Line, runner: Runner, delivery: Delivery) -> None:
-        """Attempts at one delivery of a line after the other, as long as there is one that may run."""
-        following: Delivery | None = delivery
+    async def _work(self, key: LineKey, line: Line, runner: Runner) -> None:
+        """One attempt after the other, as long as anything may run; the next worker begins beside this one
+        when there is more."""
+        self._beginning.discard(key)
         began = time.perf_counter()
-        while following is not None:
-            await self._attempt(line, runner, following)
+        while (delivery := self._next(key, line, runner)) is not None:
+            self._pump(key)
+            await self._attempt(line, runner, delivery)
+            self._ended.set()
             if time.perf_counter() - began > LONGEST_TURN:
                 await asyncio.sleep(0)
                 began = time.perf_counter()
-            following = self._following(key, line, runner)
+            turns = list(self._limits.ended(key))
+            for other in turns:
+                self._pump(other)
+            if turns[:1] != [key]:
+                break  # another line has waited for the place
+        self._pump(key)
 
-    def _following(self, key: LineKey, line: Line, runner: Runner) -> Delivery | None:
-        """An attempt has ended: what its worker goes on with. Whoever else may begin now begins."""
-        following: Delivery | None = None
-        served = self._running and self._lines.get(key) is line and self._runners.get(key) is runner
-        for other in self._limits.ended(key):
-            if other == key and served:
-                following = self._next(key, line, runner, steady_time.now())
-            self._pump(other)
-        return following
+    def _next(self, key: LineKey, line: Line, runner: Runner) -> Delivery | None:
+        """Hand out a delivery that may run now, if there is one and one more attempt is allowed."""
+        if not self._running or self._lines.get(key) is not line or self._runners.get(key) is not runner:
+            return None
+        if line.running >= runner.concurrency or not self._limits.admits(key.rule):
+            return None
+        delivery = line.next(steady_time.now())
+        if delivery is not None:
+            self._limits.began(key)
+        return delivery
 
     async def _attempt(self, line: Line, runner: Runner, delivery: Delivery) -> None:
         """One attempt at one delivery, from the lane and back."""

@@ -7,9 +7,10 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
-from bson import json_util
+from bson import ObjectId, json_util
 
 from mtrigger.deliveries import Delivery, delivery_id
 from mtrigger.events import ChangeEvent, Document
@@ -56,8 +57,26 @@ def lane(event: ChangeEvent, ordering: Ordering) -> str:
         return "*"
     if ordering == "none":
         return event.token
-    key = json_util.dumps(event.key, json_options=_CANONICAL)
-    return hashlib.sha256(f"{event.namespace}\0{key}".encode()).hexdigest()[:20]
+    return hashlib.sha256(f"{event.namespace}\0{_text_of_key(event.key)}".encode()).hexdigest()[:20]
+
+
+def _text_of_key(key: Document) -> str:
+    """A document's key as canonical Extended JSON. The usual ones are written by hand, to the same effect:
+    lanes are kept in rows, and a general encoder takes ten times as long."""
+    if len(key) == 1 and (text := _text_of_usual_id(key.get("_id"))):
+        return f'{{"_id": {text}}}'
+    return json_util.dumps(key, json_options=_CANONICAL)
+
+
+def _text_of_usual_id(value: Any) -> str:
+    kind = type(value)
+    if kind is ObjectId:
+        return f'{{"$oid": "{value}"}}'
+    if kind is str:
+        return encode_basestring_ascii(value)
+    if kind is int:
+        return f'{{"$number{"Int" if -(2**31) <= value < 2**31 else "Long"}": "{value}"}}'
+    return ""
 
 
 @dataclass(slots=True)
@@ -94,7 +113,7 @@ def key_text(event: ChangeEvent) -> str:
 
 def id_text(value: Any) -> str:
     """A document id as hashable text that tells apart what BSON tells apart."""
-    return json_util.dumps(value, json_options=_CANONICAL)
+    return _text_of_usual_id(value) or json_util.dumps(value, json_options=_CANONICAL)
 
 
 def filled_in(event: ChangeEvent, found: Document | None) -> ChangeEvent:

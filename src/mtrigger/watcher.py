@@ -7,7 +7,8 @@ still waiting. Nothing else in the house touches the checkpoint while this runs.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,7 @@ from mtrigger import planning
 from mtrigger.deliveries import Delivery
 from mtrigger.events import ChangeEvent
 from mtrigger.matching import Matcher
+from mtrigger.partitions import Partition
 from mtrigger.position.recovering import Lost, Policies, recover
 from mtrigger.position.rescanning import chunks
 from mtrigger.position.resuming import Phase, Resumption, resumption, starting_position
@@ -49,8 +51,12 @@ IDLE_CHECKPOINT_EVERY = 10.0
 an idle position written as often, it would keep the stream busy with itself."""
 
 
-Offer = Callable[[Iterable[Delivery]], None]
-"""Takes deliveries that have become durable, to run them."""
+HandOver = Callable[[Sequence[Delivery], float], Awaitable[None]]
+"""Takes deliveries that have become durable, to run them; may wait so many seconds until there is room."""
+
+PATIENCE = 3.0
+"""How long the planner waits for room, as a multiple of the time it took to store what needs the room: what
+overflows must be read back from the outbox. So reading never falls below a quarter of its speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +74,14 @@ class Watcher:
         self,
         client: AsyncMongoClient[dict[str, Any]],
         store: Store,
-        offer: Offer,
+        hand_over: HandOver,
         checkpoint: Checkpoint,
         watched: Watched,
         policies: Policies,
     ) -> None:
         self._client = client
         self._store = store
-        self._offer = offer
+        self._hand_over = hand_over
         self._checkpoint = checkpoint
         self._watched = watched
         self._documents = Documents(client)
@@ -181,7 +187,8 @@ class Watcher:
         force at the moment count; what the stream will show of the time since is read afterwards."""
         if self._rescan is None or not self._rescan.namespaces:
             return
-        async for chunk in chunks(self._client, self._position.cluster_time, self._rescan):
+        partition = Partition.named(self._checkpoint.stream)
+        async for chunk in chunks(self._client, self._position.cluster_time, self._rescan, partition):
             await self._store_all(chunk.events)
             if not chunk.rescan.namespaces and chunk.rescan.gap:
                 await self._store.gaps.mark_rescanned(chunk.rescan.gap)
@@ -228,6 +235,7 @@ class Watcher:
     async def _store_owed(self, events: Sequence[ChangeEvent]) -> int:
         """Store what is owed for the first of `events`. Returns how many those are: with large documents, as
         many as should be in memory at once."""
+        began = time.perf_counter()
         matcher = self._watched.matcher
         whole = await self._documents.fill_in(events, lambda event: bool(matcher.candidates(event)))
         owed: list[Delivery] = planning.deliveries(
@@ -235,8 +243,9 @@ class Watcher:
         )
         if owed:
             new = await self._store.add(owed)
-            self._offer(delivery for delivery in owed if delivery.id in new)
             self._owed_since_saved = True
+            fresh = [delivery for delivery in owed if delivery.id in new]
+            await self._hand_over(fresh, PATIENCE * (time.perf_counter() - began))
         return len(whole)
 
     # -- position ----------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ async def test_every_change_comes_once_in_order_with_the_position_behind_its_bat
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No position is ahead of an event that has not come, nor behind one of its own batch."""
-    monkeypatch.setattr(stream_module, "BATCH_SIZE", 7)
+    monkeypatch.setattr(stream_module, "MOST", 7)
     stream = await open_stream(watching, rule_on(f"{database.name}.orders"))
     await database.orders.insert_many([{"_id": number} for number in range(50)])
 

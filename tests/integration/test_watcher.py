@@ -21,7 +21,7 @@ from mtrigger.reading import stream as stream_module
 from mtrigger.rules import Rule
 from mtrigger.stores.base import Checkpoint, Query, Store
 from mtrigger.stores.mongo import MongoStore
-from mtrigger.watcher import Watched, Watcher
+from mtrigger.watcher import HandOver, Watched, Watcher
 from support.polling import eventually
 from support.recording import rule_on
 from support.samples import NOW, PARTITION
@@ -64,13 +64,22 @@ async def first_position(client: AsyncMongoClient[Document], store: Store) -> Ch
     return await store.checkpoint(PARTITION) or await store.begin(start)
 
 
+def into(offered: list[Delivery]) -> HandOver:
+    """Whatever becomes durable goes into this list."""
+
+    async def take(deliveries: Sequence[Delivery], patience: float) -> None:
+        offered.extend(deliveries)
+
+    return take
+
+
 @asynccontextmanager
 async def running(
     client: AsyncMongoClient[Document], store: Store, offered: list[Delivery], *rules: Rule
 ) -> AsyncIterator[Watcher]:
     """A watcher as the engine runs it, stopped in good order in the end."""
     checkpoint = await first_position(client, store)
-    watcher = Watcher(client, store, offered.extend, checkpoint, watched(*rules), Policies(STATE))
+    watcher = Watcher(client, store, into(offered), checkpoint, watched(*rules), Policies(STATE))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(watcher.run())
         yield watcher
@@ -137,7 +146,7 @@ async def test_what_was_stored_before_a_crash_is_read_again_and_owed_once(
     offered: list[Delivery] = []
     with monkeypatch.context() as patched:
         patched.setattr(store, "advance", lambda _checkpoint: asyncio.Event().wait())
-        watcher = Watcher(watching, store, offered.extend, checkpoint, watched(rule), Policies(STATE))
+        watcher = Watcher(watching, store, into(offered), checkpoint, watched(rule), Policies(STATE))
         task = asyncio.create_task(watcher.run())
         await database.orders.insert_many([{"_id": number} for number in range(10)])
         await eventually(lambda: len(offered) == 10)
@@ -300,5 +309,5 @@ async def test_a_part_that_dies_ends_the_watcher_with_its_error(
         await eventually(lambda: offered)
 
 
-def never_called(deliveries: object) -> None:
+async def never_called(deliveries: object, patience: float) -> None:
     raise AssertionError("nothing became durable")

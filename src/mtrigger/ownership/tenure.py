@@ -8,15 +8,14 @@ through in the end says whether the stream is still ours.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from pymongo.errors import PyMongoError
 
 from mtrigger.errors import MtriggerError, OwnershipError
 from mtrigger.faults import Fault, classify
 from mtrigger.ownership import processes
-from mtrigger.ownership.lease import RENEWALS, Interrupted, Lease, Standing, standing
+from mtrigger.ownership.lease import RENEWALS, Lease, Standing, standing
+from mtrigger.ownership.permits import Permit
 from mtrigger.stores.base import Leases
 from mtrigger.supervision.outages import heed_cancellation
 from mtrigger.supervision.steady_time import clock
@@ -37,7 +36,7 @@ class Tenure:
         self._stream = stream
         self._sent_at = sent_at
         self._changed = asyncio.Event()
-        self._attempts: set[asyncio.Timeout] = set()
+        self._attempts: set[Permit] = set()
         self._ended: BaseException | None = None
         self._in_doubt = False
         self._expiry: asyncio.TimerHandle | None = None
@@ -52,21 +51,9 @@ class Tenure:
             self._changed.clear()
             await self._changed.wait()
 
-    @asynccontextmanager
-    async def permit(self) -> AsyncIterator[None]:
+    def permit(self) -> Permit:
         """What an attempt is made within. Raises Interrupted when the lease runs out meanwhile."""
-        await self.passed()
-        limit = asyncio.timeout(None)
-        try:
-            async with limit:
-                self._attempts.add(limit)
-                yield
-        except TimeoutError as error:
-            if limit.expired():
-                raise Interrupted("the lease ran out") from error
-            raise
-        finally:
-            self._attempts.discard(limit)
+        return Permit(self.passed, self._attempts)
 
     async def keep(self) -> None:
         """Renew the lease, for ever. Raises OwnershipError once another process owns the stream."""
@@ -174,9 +161,8 @@ class Tenure:
         if left > 0:
             self._expiry = loop.call_later(left, self._cut_off_if_expired)
             return
-        for limit in self._attempts:
-            if limit.when() is None:
-                limit.reschedule(loop.time())
+        for attempt in self._attempts:
+            attempt.cut_off()
 
 
 def passes(error: PyMongoError) -> bool:

@@ -16,6 +16,7 @@ Source: change streams specification of the MongoDB drivers (postBatchResumeToke
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,7 +42,12 @@ log = logging.getLogger(__name__)
 MAX_AWAIT_MS = 1_000
 """How long the server waits for an event before it answers an idle stream with its new position."""
 
-BATCH_SIZE = 1_000
+FEWEST, MOST = 100, 1_000
+"""Events in one reply, at first and at most."""
+
+QUICKLY = 0.05
+"""Seconds that a full reply should take: what comes in longer ones is dealt with late, and shorter ones are
+more replies than need be."""
 
 CLOSE_SECONDS = 1.0
 """How long giving a cursor back may take."""
@@ -112,6 +118,8 @@ class ChangeStream:
     _shortened: Mapping[str, Any] | None = field(default=None, init=False)
     _fragments: Fragments = field(default_factory=Fragments, init=False)
     _went_back: bool = field(default=False, init=False)
+    _batch_size: int = field(default=FEWEST, init=False)
+    _took: float = field(default=0.0, init=False)
 
     async def read(self) -> Batch:
         """The next batch; waits up to MAX_AWAIT_MS for one with events.
@@ -134,6 +142,7 @@ class ChangeStream:
         unsent_since = self._unsent_since()
         if self._manner is not Manner.PLAIN:
             await self._return_to_plain(changes)
+        self._batch_size = batch_size(self._batch_size, len(changes), self._took)
         share = size // (len(changes) or 1)
         events = [ChangeEvent.from_change(item.document, item.flaw, item.raw, share) for item in changes]
         return Batch(tuple(events), self.position, size, unsent_since)
@@ -237,16 +246,32 @@ class ChangeStream:
         )
 
     async def _get_more(self) -> RawBSONDocument:
-        return await self._command(
+        asked_at = time.perf_counter()
+        reply = await self._command(
             {
                 "getMore": Int64(self._cursor),
                 "collection": "$cmd.aggregate",
-                "batchSize": BATCH_SIZE,
+                "batchSize": min(self._batch_size, MOST),
                 "maxTimeMS": MAX_AWAIT_MS,
             }
         )
+        self._took = time.perf_counter() - asked_at
+        return reply
 
     async def _command(self, command: dict[str, Any]) -> RawBSONDocument:
         # Raw: were the driver to decode it, one bad value would lose the whole reply.
         database = self.client.get_database(self.plan.database or "admin")
         return await database.command(command, codec_options=_RAW, session=self._session)
+
+
+def batch_size(asked: int, came: int, seconds: float) -> int:
+    """How many events to ask for next, when `came` of the `asked` ones came in so many seconds.
+
+    A stream that catches up gets large replies; one of which a filter lets little through gets small ones, so
+    that what is read is dealt with while the server looks for more. A reply that was not full says nothing.
+    """
+    if came < asked:
+        return asked
+    if seconds < QUICKLY:
+        return min(MOST, 2 * asked)
+    return max(FEWEST, asked // 2) if seconds > 2 * QUICKLY else asked

@@ -14,6 +14,8 @@ MOST_NAMED = 20
 
 def tell(delivery: Delivery, outcome: Outcome) -> None:
     """Say what one attempt came to."""
+    if not log.isEnabledFor(logging.INFO if isinstance(outcome, Delivered | Suppressed) else logging.WARNING):
+        return
     names = _names(delivery)
     event = delivery.event
     match outcome:

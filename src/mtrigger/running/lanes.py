@@ -60,6 +60,12 @@ class Line:
         """How many more deliveries can be held."""
         return max(0, self._capacity - len(self._held)) if self._bytes < LARGEST_HELD else 0
 
+    def will_take(self, number: int) -> bool:
+        """Whether so many more would overflow a line that nothing has overflowed yet, and that moves on by
+        itself: room for them is only a matter of time."""
+        moves = bool(self._running or self._ready)
+        return moves and not self.incomplete and number > self.room and number <= self._capacity
+
     @property
     def wants_more(self) -> bool:
         """Whether it is time to load from the outbox: half of the room is free, or some is and nothing else
@@ -135,11 +141,15 @@ class Line:
             self._loaded_to = max(self._loaded_to, delivery.position)
             self._append(delivery, delivery.created_at)
 
-    def next(self, now: datetime) -> Delivery | None:
-        """Hand out a delivery that may run now, or None."""
+    def is_ready(self, now: datetime) -> bool:
+        """Whether there is a delivery that may run now."""
         while self._waiting and self._waiting[0][0] <= now:
             self._ready.append(heapq.heappop(self._waiting)[1])
-        if not self._ready:
+        return bool(self._ready)
+
+    def next(self, now: datetime) -> Delivery | None:
+        """Hand out a delivery that may run now, or None."""
+        if not self.is_ready(now):
             return None
         delivery = self._lanes[self._ready.popleft()][0]
         self._running.add(delivery.id)
