@@ -49,8 +49,7 @@ async def demo(rules: Path, environ: Mapping[str, str], mailbox: MailboxServer) 
                     mail_from="mtrigger demo <shop@example.com>",
                     environ=environ,
                 )
-                async with started(settings, Stop(), lambda _work, _preview: None) as engine:
-                    assert engine is not None, "a database of its own has no other watcher"
+                async with started(settings, lambda _work, _preview: None) as engine:
                     yield Demo(mailbox.http_url, server.uri, engine)
             finally:
                 await mailbox.stop()
@@ -61,13 +60,14 @@ async def demo(rules: Path, environ: Mapping[str, str], mailbox: MailboxServer) 
 async def run(demo: Demo, stop: Stop, say: Callable[[str], None]) -> None:
     """Watch, and take an order every now and then, until `stop`; each order is told to `say`."""
     async with asyncio.TaskGroup() as tasks:
-        ordering = tasks.create_task(_take_orders(demo.mongodb, say))
+        ordering = tasks.create_task(_take_orders(demo, say))
         await demo.engine.run(stop)
         ordering.cancel()
 
 
-async def _take_orders(uri: str, say: Callable[[str], None]) -> None:
-    async with connect(uri) as client:
+async def _take_orders(demo: Demo, say: Callable[[str], None]) -> None:
+    await demo.engine.watching.wait()
+    async with connect(demo.mongodb) as client:
         for order in orders(random.Random()):  # noqa: S311 - play money
             amount = order["amount"].to_decimal()
             await client["shop"]["orders"].insert_one(order)

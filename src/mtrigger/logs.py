@@ -7,6 +7,7 @@ instead.
 import json
 import logging
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 from mtrigger.redaction import redact_uri
@@ -17,6 +18,15 @@ _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {
     ord("\t"): "\t",
     ord("\r"): "\\r",
 }
+
+
+_labels: ContextVar[dict[str, object] | None] = ContextVar("labels", default=None)
+
+
+def labelled(**labels: object) -> None:
+    """Let every line of this task, and of the tasks it starts from now on, say this too: which process of
+    several, which partition."""
+    _labels.set({**(_labels.get() or {}), **labels})
 
 
 def set_up_logging(form: str, level: str) -> None:
@@ -71,5 +81,6 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:
-    extra = {name: value for name, value in vars(record).items() if name not in _OWN}
+    own = {name: value for name, value in vars(record).items() if name not in _OWN}
+    extra = {**(_labels.get() or {}), **own}
     return {name: redact_uri(value) if isinstance(value, str) else value for name, value in extra.items()}

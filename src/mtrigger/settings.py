@@ -12,6 +12,7 @@ from typing import Literal
 from mtrigger.actions.smtp_server import SmtpServer
 from mtrigger.config_types import closest
 from mtrigger.errors import SettingsError
+from mtrigger.partitions import MOST_PARTITIONS
 from mtrigger.redaction import redact_uri
 
 __all__ = ["Policy", "Settings", "StartFrom", "parse_start_from", "read_mail_settings", "redact_uri"]
@@ -38,7 +39,9 @@ class Settings:
     watch; `templates` None means the folder beside the rules; `smtp` None that there is no mail server;
     `start_from` is as `parse_start_from` reads it, and `afresh` says that somebody has just asked for it, so
     that it holds although a position is missing that there once was; `drain` and `lease` are in seconds.
-    `environ` fills in `${NAME}` in rule files. Raises SettingsError for what cannot be.
+    The stream is divided into `partitions`, of which this process serves its share: it is the process
+    `process` (from 0) of `processes`. `environ` fills in `${NAME}` in rule files. Raises SettingsError for
+    what cannot be.
     """
 
     rules: Path
@@ -55,6 +58,9 @@ class Settings:
     drain: float = 30.0
     lease: float = 15.0
     dry_run: bool = False
+    partitions: int = 1
+    processes: int = 1
+    process: int = 0
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +69,7 @@ class Settings:
         parse_start_from(self.start_from)
         if not SHORTEST_LEASE <= self.lease <= LONGEST_LEASE:
             raise SettingsError(f"--lease is from {SHORTEST_LEASE:g}s to {LONGEST_LEASE:g}s")
+        _check_division(self.partitions, self.processes)
         name = self.state_db
         if not name or len(name.encode()) > 63 or _NOT_IN_DATABASE & set(name):
             raise SettingsError(f"{name!r} cannot be the name of a database; change --state-db")
@@ -98,6 +105,16 @@ def read_mail_settings(environ: Mapping[str, str]) -> tuple[SmtpServer | None, s
     SettingsError."""
     url = environ.get("MTRIGGER_SMTP_URL", "")
     return (SmtpServer.parse(url) if url else None), environ.get("MTRIGGER_MAIL_FROM", "")
+
+
+def _check_division(partitions: int, processes: int) -> None:
+    for option, count in (("--partitions", partitions), ("--processes", processes)):
+        if not 1 <= count <= MOST_PARTITIONS:
+            raise SettingsError(f"{option} is from 1 to {MOST_PARTITIONS}")
+    if processes > partitions:
+        raise SettingsError(
+            f"{processes} processes cannot share {partitions} partitions: --processes is at most --partitions"
+        )
 
 
 def _check_uri(uri: str, option: str) -> None:

@@ -1,7 +1,7 @@
 """`mtrigger checkpoint`: look at the position in the change stream, set it, or forget it."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,9 +10,12 @@ from bson.timestamp import Timestamp
 
 from mtrigger.cli.addresses import Addresses, address_options, addresses
 from mtrigger.cli.options import json_option, together
+from mtrigger.partitions import Partition
 from mtrigger.settings import StartFrom, parse_start_from
 from mtrigger.stores.base import Checkpoint
 from mtrigger.stores.gaps import Gap
+
+_NOTHING: dict[str, Any] = {"checkpoint": None, "owner": None}
 
 _force_option = click.option(
     "--force",
@@ -33,15 +36,22 @@ def checkpoint() -> None:
 @checkpoint.command()
 @together(address_options, json_option)
 def show(*, uri: str, state_uri: str, state_db: str, as_json: bool) -> None:
-    """Show the position, the tokens before it, and who watches. Exits with 78 when it cannot be read."""
+    """Show the position, the tokens before it, and who watches. Exits with 78 when it cannot be read.
+
+    Of a stream in several partitions it shows each; "checkpoint" of the JSON is the earliest of them.
+    """
     from mtrigger.cli.connecting import run
     from mtrigger.cli.output import print_json
 
-    found, owner = run(_shown(addresses(uri, state_uri, state_db)))
+    shown = run(_shown(addresses(uri, state_uri, state_db)))
     if as_json:
-        print_json({"checkpoint": _as_json(found) if found is not None else None, "owner": owner})
+        documents = [{"checkpoint": _as_json(found), "owner": owner} for found, owner in shown]
+        first = min(range(len(shown)), key=lambda number: shown[number][0].cluster_time, default=None)
+        print_json({**(_NOTHING if first is None else documents[first]), "partitions": documents})
+    elif shown:
+        click.echo("\n\n".join("\n".join(_lines(found, owner)) for found, owner in shown))
     else:
-        click.echo("\n".join(_lines(found, owner)))
+        click.echo("no position yet: the next `mtrigger watch` begins at its --start-from")
 
 
 @checkpoint.command("set")
@@ -49,8 +59,13 @@ def show(*, uri: str, state_uri: str, state_db: str, as_json: bool) -> None:
     "--time", "time_text", metavar="[now|oldest|TIME]", help="To this moment: ISO 8601 with its zone."
 )
 @click.option("--token", metavar="HEX", help="To this resume token, such as one `checkpoint show` lists.")
+@click.option(
+    "--partition", metavar="NUMBER", type=int, help="Only of this partition.  [default: of all of them]"
+)
 @together(_force_option, address_options, json_option)
-def set_position(*, time_text: str | None, token: str | None, force: bool, **given: Any) -> None:
+def set_position(
+    *, time_text: str | None, token: str | None, partition: int | None, force: bool, **given: Any
+) -> None:
     """Set the position. Stop `mtrigger watch` first.
 
     Changes behind the position are read (again): what is still in the outbox is not done twice, so going back
@@ -64,10 +79,13 @@ def set_position(*, time_text: str | None, token: str | None, force: bool, **giv
     if (time_text is None) == (token is None):
         raise click.UsageError("pass either --time or --token")
     where = addresses(given["uri"], given["state_uri"], given["state_db"])
+    wanted = run(_partitions(where, partition))
     if token is not None:
+        if len(wanted) > 1:
+            raise click.UsageError("a token belongs to one partition: name that with --partition")
         checked = _checked(token)
-        run(_refuse_if_watched(where, force=force))
-        found = run(_set_token(where, checked))
+        run(_refuse_if_watched(where, wanted, force=force))
+        found = [run(_set_token(where, wanted[0], checked))]
     else:
         if not where.uri:
             raise click.UsageError("--time asks the watched deployment: name it with --uri")
@@ -76,11 +94,11 @@ def set_position(*, time_text: str | None, token: str | None, force: bool, **giv
             raise click.UsageError(
                 "a rescan begins with `mtrigger watch --start-from rescan`, once the position is reset"
             )
-        run(_refuse_if_watched(where, force=force))
-        found = run(_set_time(where, start))
+        run(_refuse_if_watched(where, wanted, force=force))
+        found = run(_set_time(where, wanted, start))
     if given["as_json"]:
-        print_json({"checkpoint": _as_json(found)})
-    say(f"the position is now {_time(found.cluster_time)}")
+        print_json({"checkpoint": _as_json(found[0]), "partitions": [_as_json(one) for one in found]})
+    say(f"the position is now {_time(found[0].cluster_time)}")
 
 
 @checkpoint.command()
@@ -100,7 +118,7 @@ def reset(*, yes: bool, force: bool, uri: str, state_uri: str, state_db: str, as
         "Forget the position? Changes since then will not be seen unless --start-from says so.", yes
     )
     if go:
-        run(_refuse_if_watched(where, force=force))
+        run(_refuse_if_watched(where, run(_partitions(where, None)), force=force))
     done = go and run(_reset(where))
     if as_json:
         print_json({"reset": done})
@@ -124,39 +142,46 @@ def _checked(token: str) -> str:
     return text
 
 
-async def _shown(where: Addresses) -> tuple[Checkpoint | None, dict[str, Any] | None]:
+async def _partitions(where: Addresses, number: int | None) -> tuple[Partition, ...]:
+    """All partitions, or the one with this number. Raises UsageError when there is none."""
     from mtrigger.cli.connecting import state
-    from mtrigger.cli.owners import owner
-    from mtrigger.position.starting import STREAM
+    from mtrigger.cli.divisions import division
 
     async with state(where) as store:
-        return await store.checkpoint(STREAM), await owner(store, STREAM)
+        found = await division(store)
+    if number is None:
+        return found
+    if not 0 <= number < len(found):
+        raise click.UsageError(f"there is no partition {number}: they go from 0 to {len(found) - 1}")
+    return (found[number],)
 
 
-async def _refuse_if_watched(where: Addresses, *, force: bool) -> None:
+async def _shown(where: Addresses) -> list[tuple[Checkpoint, dict[str, Any] | None]]:
+    """The positions there are, and who owns them."""
+    from mtrigger.cli.connecting import state
+    from mtrigger.cli.divisions import division
+    from mtrigger.cli.owners import owner
+
+    async with state(where) as store:
+        stored = [await store.checkpoint(partition.name) for partition in await division(store)]
+        return [(found, await owner(store, found.stream)) for found in stored if found is not None]
+
+
+async def _refuse_if_watched(where: Addresses, wanted: Iterable[Partition], *, force: bool) -> None:
     from mtrigger.cli.connecting import state
     from mtrigger.cli.owners import refuse_if_watched
-    from mtrigger.position.starting import STREAM
 
     async with state(where) as store:
-        await refuse_if_watched(store, STREAM, force=force)
+        for partition in wanted:
+            await refuse_if_watched(store, partition.name, force=force)
 
 
-async def _stored(where: Addresses) -> Checkpoint | None:
-    from mtrigger.cli.connecting import state
-    from mtrigger.position.starting import STREAM
-
-    async with state(where) as store:
-        return await store.checkpoint(STREAM)
-
-
-async def _set_token(where: Addresses, token: str) -> Checkpoint:
+async def _set_token(where: Addresses, partition: Partition, token: str) -> Checkpoint:
     """A token goes with the pipeline of the position before it; if it does not fit, its time is used."""
     from mtrigger.cli.connecting import watched
     from mtrigger.events import cluster_time_of
-    from mtrigger.position.starting import STREAM
 
-    before = await _before(where)
+    before = await _before(where, partition)
     if before is not None:
         cluster_id, pipeline_hash = before.cluster_id, before.pipeline_hash
     elif where.uri:
@@ -164,31 +189,35 @@ async def _set_token(where: Addresses, token: str) -> Checkpoint:
             cluster_id, pipeline_hash = deployment.cluster_id, ""
     else:
         raise click.UsageError("there is no position yet: name the watched deployment with --uri")
-    new = (STREAM, {"_data": token}, cluster_time_of(token), cluster_id, pipeline_hash, datetime.now(UTC))
-    return await _written(where, before, Checkpoint(*new))
+    place = ({"_data": token}, cluster_time_of(token), cluster_id, pipeline_hash)
+    return await _written(where, before, Checkpoint(partition.name, *place, datetime.now(UTC)))
 
 
-async def _set_time(where: Addresses, start: StartFrom) -> Checkpoint:
+async def _set_time(where: Addresses, wanted: Iterable[Partition], start: StartFrom) -> list[Checkpoint]:
     from mtrigger.cli.connecting import watched
     from mtrigger.deployment.connecting import starting_time
-    from mtrigger.position.starting import STREAM
 
     async with watched(where.uri) as (client, deployment):
         cluster_time = await starting_time(client, start, deployment.now)
-    new = Checkpoint(STREAM, None, cluster_time, deployment.cluster_id, "", datetime.now(UTC))
-    return await _written(where, await _before(where), new)
+    place = (None, cluster_time, deployment.cluster_id, "", datetime.now(UTC))
+    return [
+        await _written(where, await _before(where, partition), Checkpoint(partition.name, *place))
+        for partition in wanted
+    ]
 
 
-async def _before(where: Addresses) -> Checkpoint | None:
+async def _before(where: Addresses, partition: Partition) -> Checkpoint | None:
     """The stored position, if it can be read: one that cannot is about to be mended."""
+    from mtrigger.cli.connecting import state
     from mtrigger.cli.output import say
     from mtrigger.errors import PositionError
 
-    try:
-        return await _stored(where)
-    except PositionError as error:
-        say(f"overwriting: {error}")
-        return None
+    async with state(where) as store:
+        try:
+            return await store.checkpoint(partition.name)
+        except PositionError as error:
+            say(f"overwriting: {error}")
+            return None
 
 
 async def _written(where: Addresses, before: Checkpoint | None, new: Checkpoint) -> Checkpoint:
@@ -208,10 +237,10 @@ async def _written(where: Addresses, before: Checkpoint | None, new: Checkpoint)
 
 async def _reset(where: Addresses) -> bool:
     from mtrigger.cli.connecting import state
-    from mtrigger.position.starting import STREAM
+    from mtrigger.cli.divisions import division
 
     async with state(where) as store:
-        return await store.reset(STREAM)
+        return any([await store.reset(partition.name) for partition in await division(store)])
 
 
 def _time(cluster_time: Timestamp) -> str:
@@ -245,13 +274,10 @@ def _token_time(token: Mapping[str, Any]) -> str | None:
         return None  # kept as it was found
 
 
-def _lines(found: Checkpoint | None, owner: Mapping[str, Any] | None) -> Iterator[str]:
+def _lines(found: Checkpoint, owner: Mapping[str, Any] | None) -> Iterator[str]:
     from mtrigger.cli.output import table
     from mtrigger.cli.owners import sentence
 
-    if found is None:
-        yield "no position yet: the next `mtrigger watch` begins at its --start-from"
-        return
     document = _as_json(found)
     for name in ("stream", "cluster_time", "updated_at", "cluster_id", "pipeline_hash", "token"):
         yield f"{name.replace('_', ' '):14}{document[name] or 'none'}"

@@ -8,6 +8,7 @@ from bson.timestamp import Timestamp
 
 from mtrigger.cli.addresses import address_options, addresses
 from mtrigger.cli.options import json_option, together
+from mtrigger.partitions import UNDIVIDED
 from mtrigger.stores.gaps import Gap
 
 
@@ -31,7 +32,8 @@ def gaps(*, uri: str, state_uri: str, state_db: str, as_json: bool) -> None:
         print_json({"gaps": found})
         return
     if found:
-        shown = ("from", "to", "policy", "at", "rescanned", "why")
+        divided = any(gap["stream"] != UNDIVIDED.name for gap in found)
+        shown = (*(["stream"] if divided else []), "from", "to", "policy", "at", "rescanned", "why")
         rows = [[_text(gap[name]) for name in shown] for gap in found]
         click.echo(table([name.upper() for name in shown], rows))
     say(counted(len(found), "gap") if found else "nothing was ever skipped")

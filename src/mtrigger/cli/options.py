@@ -103,6 +103,25 @@ lease_option = _option(
     show_default=True,
     help="How long a watcher may be silent before another one, standing by, takes over.",
 )
+partitions_option = _option(
+    "--partitions",
+    type=int,
+    metavar="N",
+    default=None,
+    help="Divide the stream by documents into so many partitions, to spread over processes and machines."
+    "  [default: as many as --processes]",
+)
+processes_option = _option(
+    "--processes",
+    type=int,
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="How many processes on this machine share the partitions.",
+)
+process_option = click.option("--process", type=int, default=None, hidden=True)
+"""Which of the processes this is, from 0; given by the one that starts them."""
+
 dry_run_option = _option(
     "--dry-run", is_flag=True, default=False, help="Watch and match, show what would be done, and do nothing."
 )
@@ -137,4 +156,5 @@ def together(*decorators: Callable[[CommandT], CommandT]) -> Callable[[CommandT]
 position_options = together(start_from_option, on_history_lost_option, on_invalid_token_option)
 rule_options = together(rules_option, templates_option)
 state_options = together(uri_option, state_uri_option, state_db_option)
+division_options = together(partitions_option, processes_option, process_option)
 log_options = together(log_format_option, log_level_option)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mtrigger.cli.output import iso, one_line, pretty, printable, relaxed, table
+from mtrigger.partitions import UNDIVIDED
 from mtrigger.stores.base import Record
 
 _SHORT_ID = 12
@@ -60,6 +61,7 @@ def whole(record: Record) -> dict[str, Any]:
     event = record.delivery.event
     return {
         **summary(record),
+        "partition": record.delivery.partition,
         "lane": record.delivery.lane,
         "event": {
             "token": event.token,
@@ -103,6 +105,7 @@ def page(record: Record) -> Iterator[str]:
         "event": f"{event.operation} in {event.namespace} at {iso(event.time)}",
         "key": relaxed(event.key),
         "position": event.token,
+        "partition": delivery.partition if delivery.partition != UNDIVIDED.name else "",
         "lane": delivery.lane,
         "too large": ", ".join(event.left_out) and f"{', '.join(event.left_out)} (not kept with it)",
         "unreadable": event.flaw,

@@ -138,23 +138,27 @@ def _forgotten(given: Mapping[str, Any]) -> bool:
 async def _replay(given: Mapping[str, Any], account: _Account) -> None:
     """Do it, and take it down."""
     from mtrigger.cli.connecting import state, watched
+    from mtrigger.cli.divisions import division, earliest
     from mtrigger.cli.output import say
-    from mtrigger.position.starting import STREAM
 
     where = addresses(given["uri"], given["state_uri"], given["state_db"])
     if not where.uri:
         raise click.UsageError("the watched deployment is read again: name it with --uri")
     rules = _rules(given["rules"], given["templates"], given["names"])
     async with watched(where.uri) as (client, deployment), state(where) as store:
-        cluster_id = _cluster_id(await store.checkpoint(STREAM), deployment.cluster_id)
+        parts = await division(store)
+        stored = [await store.checkpoint(partition.name) for partition in parts]
+        first = earliest([checkpoint for checkpoint in stored if checkpoint is not None])
+        cluster_id = _cluster_id(first, deployment.cluster_id)
         stretch = _stretch(given, deployment.now)
-        past = Replay(client, rules, cluster_id, STREAM, where.state_db)
-        async for events, owed in past.deliveries(stretch):
-            ids = [delivery.id for delivery in owed]
-            if account.dry_run:
-                account.add(events, owed, set(ids) - await store.known(ids))
-            else:
-                account.add(events, owed, await store.owe(owed) if owed else frozenset())
+        for partition in parts:
+            past = Replay(client, rules, cluster_id, partition, where.state_db)
+            async for events, owed in past.deliveries(stretch):
+                ids = [delivery.id for delivery in owed]
+                if account.dry_run:
+                    account.add(events, owed, set(ids) - await store.known(ids))
+                else:
+                    account.add(events, owed, await store.owe(owed) if owed else frozenset())
     if stretch.query is not None and given["since"] is None and account.lines:
         say(f"to do this again without repeating it, add --from {_time(stretch.since)}")
 

@@ -39,7 +39,8 @@ def status(
 ) -> None:
     """Show where the watcher stands and what is owed.
 
-    The position, when it was saved, and how far it is behind the deployment; how far back the oplog reaches
+    The position, when it was saved, and how far it is behind the deployment (of the partition that is behind
+    most, and of each where there are several); how far back the oplog reaches
     (when it may be read); and for each action of each rule how many deliveries stand where. With --rules it
     also names rules that still owe something but are not there any more: their deliveries wait until they are
     back or are discarded.
@@ -66,12 +67,15 @@ def _names(rules: Path, templates: Path | None) -> frozenset[str]:
 async def _status(where: Addresses, known: frozenset[str] | None) -> dict[str, Any]:
     """Everything `status` shows; `known` are the names of the rules, if they were given."""
     from mtrigger.cli.connecting import state
+    from mtrigger.cli.divisions import division, earliest
     from mtrigger.cli.owners import owner
-    from mtrigger.position.starting import STREAM
 
     async with state(where) as store:
-        checkpoint, tallies = await store.checkpoint(STREAM), await store.tallies()
-        watching, gaps = await owner(store, STREAM), await store.gaps.all()
+        stored = [await store.checkpoint(partition.name) for partition in await division(store)]
+        found = [checkpoint for checkpoint in stored if checkpoint is not None]
+        owners = {checkpoint.stream: await owner(store, checkpoint.stream) for checkpoint in found}
+        tallies, gaps = await store.tallies(), await store.gaps.all()
+    checkpoint = earliest(found)
     warnings: list[str] = []
     times = await _times(where.uri, checkpoint, warnings) if where.uri else _Times(None, None)
     lines = [_line(tally) for tally in tallies]
@@ -84,7 +88,8 @@ async def _status(where: Addresses, known: frozenset[str] | None) -> dict[str, A
     ]
     return {
         "position": _position(checkpoint, times) if checkpoint is not None else None,
-        "owner": watching,
+        "owner": owners[checkpoint.stream] if checkpoint is not None else None,
+        "partitions": [{**_position(one, times), "owner": owners[one.stream]} for one in found],
         "oplog": _oplog(checkpoint, times),
         "lines": lines,
         "dead": sum(tally.counts.get(Status.DEAD, 0) for tally in tallies),
@@ -165,7 +170,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     from mtrigger.cli.output import counted, span
     from mtrigger.cli.owners import sentence
 
-    position, oplog = document["position"], document["oplog"]
+    position, oplog, parts = document["position"], document["oplog"], document["partitions"]
     if position is None:
         yield "position   none yet: `mtrigger watch` has not been started with this state database"
     else:
@@ -173,7 +178,8 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"position   {position['cluster_time']}, {saved}"
         if position["lag_seconds"] is not None:
             yield f"behind     {span(position['lag_seconds'])}"
-        yield f"watched by {sentence(document['owner'])}"
+        if len(parts) == 1:
+            yield f"watched by {sentence(document['owner'])}"
     if oplog is not None:
         yield f"oplog      reaches back {span(oplog['window_seconds'])}, to {oplog['oldest']}{_margin(oplog)}"
     if document["dead"]:
@@ -181,10 +187,33 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"dead       {dead}; see them: mtrigger deliveries list --status dead"
     if document["gaps"]:
         yield f"skipped    {counted(document['gaps'], 'gap')}; see them: mtrigger gaps"
-    if position is not None and position["rescan"] is not None:
-        left = counted(position["rescan"]["collections_left"], "collection")
-        yield f"rescan     {position['rescan']['documents']:,} documents read, {left} to go"
+    for part in parts:
+        if part["rescan"] is not None:
+            left = counted(part["rescan"]["collections_left"], "collection")
+            whose = f" of {part['stream']}" if len(parts) > 1 else ""
+            yield f"rescan     {part['rescan']['documents']:,} documents{whose} read, {left} to go"
+    if len(parts) > 1:
+        yield ""
+        yield from _partitions(parts)
+        yield ""
     yield from _table(document["lines"], document["oldest_owed"])
+
+
+def _partitions(parts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A line a partition."""
+    from mtrigger.cli.output import span, table
+    from mtrigger.cli.owners import sentence
+
+    rows = [
+        [
+            part["stream"],
+            part["cluster_time"],
+            span(part["lag_seconds"]) if part["lag_seconds"] is not None else "",
+            sentence(part["owner"]),
+        ]
+        for part in parts
+    ]
+    yield table(["PARTITION", "POSITION", "BEHIND", "WATCHED BY"], rows)
 
 
 def _margin(oplog: Mapping[str, Any]) -> str:

@@ -27,16 +27,22 @@ log = logging.getLogger(__name__)
 @asynccontextmanager
 async def watched_client(settings: Settings) -> AsyncIterator[tuple[AsyncMongoClient[dict[str, Any]], str]]:
     """A client of the deployment to watch; of an embedded server where none is named."""
+    async with address(settings) as uri, connect(uri) as client:
+        yield client, uri
+
+
+@asynccontextmanager
+async def address(settings: Settings) -> AsyncIterator[str]:
+    """The address of the deployment to watch: where none is named, of an embedded server that runs
+    meanwhile."""
     if settings.uri:
-        async with connect(settings.uri) as client:
-            yield client, settings.uri
+        yield settings.uri
         return
     data = default_data_folder(settings.environ)
     server = await asyncio.to_thread(EmbeddedServer.start, data)
     log.info("no --uri given: using an embedded MongoDB at %s, its data in %s", server.uri, data)
     try:
-        async with connect(server.uri) as client:
-            yield client, server.uri
+        yield server.uri
     finally:
         await asyncio.to_thread(server.stop)
 

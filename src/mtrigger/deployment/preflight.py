@@ -60,6 +60,19 @@ def findings(rules: Sequence[Rule], found: Survey | None, mail_server: object | 
     return said
 
 
+def across_partitions(rules: Iterable[Rule], partitions: int) -> list[Finding]:
+    """The enabled rules that ask for an order which several partitions cannot keep: they run side by side."""
+    if partitions == 1:
+        return []
+    message = (
+        f"`ordering: rule` asks for one sequence of all its deliveries, which {partitions} partitions cannot "
+        "keep: they run side by side. Let it keep the order of each document (`ordering: document`), or move it to a "
+        "folder that a `mtrigger watch` of its own watches, undivided and with a --state-db of its own"
+    )
+    ordered = (rule for rule in rules if rule.enabled and rule.ordering == "rule")
+    return [Finding(rule.name, message, grave=True) for rule in ordered]
+
+
 def without_images(rule: Rule, found: Survey) -> list[str]:
     """The collections of `rule` that keep no images although its condition needs them."""
     if not _needs_images(rule):

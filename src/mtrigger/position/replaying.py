@@ -20,8 +20,10 @@ from mtrigger.errors import PositionError
 from mtrigger.events import ChangeEvent
 from mtrigger.faults import Fault, classify
 from mtrigger.matching import Matcher
+from mtrigger.partitions import Partition
 from mtrigger.position import rescanning
 from mtrigger.reading.lookups import EVENTS_AT_ONCE, Documents
+from mtrigger.reading.narrowing import narrowed
 from mtrigger.reading.stream import ChangeStream, StreamPosition
 from mtrigger.rules import Collections, Rule
 
@@ -48,12 +50,13 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Rules to be held against a stretch of the past of one deployment."""
+    """Rules to be held against a stretch of the past of one deployment, as far as that belongs to one
+    partition: its owner will run what they owe."""
 
     client: Client
     rules: tuple[Rule, ...]
     cluster_id: str
-    stream: str
+    partition: Partition
     state_database: str
 
     async def deliveries(self, stretch: Stretch) -> AsyncIterator[tuple[int, list[Delivery]]]:
@@ -70,10 +73,11 @@ class Replay:
                 whole = await documents.fill_in(some, lambda event: bool(matcher.candidates(event)))
                 events = events[len(whole) :]
                 now = datetime.now(UTC)
-                yield len(whole), planning.deliveries(matcher, whole, self.cluster_id, self.stream, now)
+                name = self.partition.name
+                yield len(whole), planning.deliveries(matcher, whole, self.cluster_id, name, now)
 
     async def _changes(self, stretch: Stretch) -> AsyncIterator[Events]:
-        plan = pushdown.plan(self.rules, self.state_database)
+        plan = narrowed(pushdown.plan(self.rules, self.state_database), self.partition)
         stream = ChangeStream(self.client, plan, StreamPosition(None, stretch.since, ""), "replay")
         try:
             while True:
@@ -101,9 +105,11 @@ class Replay:
     async def _documents(self, stretch: Stretch, query: Mapping[str, Any]) -> AsyncIterator[Events]:
         rescan = await rescanning.begin(self.client, self.rules, self.state_database)
         if stretch.collections is not None:
-            wanted = tuple(name for name in rescan.namespaces if stretch.collections.include(name))
-            rescan = replace(rescan, namespaces=wanted)
+            named = tuple(name for name in rescan.namespaces if stretch.collections.include(name))
+            rescan = replace(rescan, namespaces=named)
+        own = self.partition.holds("_id")
+        wanted = {"$and": [query, own]} if own else query
         while rescan.namespaces:
-            chunk = await rescanning.read(self.client, stretch.since, rescan, query)
+            chunk = await rescanning.read(self.client, stretch.since, rescan, wanted)
             rescan = chunk.rescan
             yield chunk.events

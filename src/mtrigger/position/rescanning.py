@@ -22,6 +22,7 @@ from mtrigger.deployment.connecting import collections, oldest_time, reason
 from mtrigger.errors import DeploymentError, MtriggerError, PositionError
 from mtrigger.events import RESCAN, ChangeEvent
 from mtrigger.faults import Fault, classify
+from mtrigger.partitions import Partition
 from mtrigger.planning import id_text
 from mtrigger.reading.decoding import decoded
 from mtrigger.rules import Rule
@@ -69,17 +70,20 @@ async def begin(client: Client, rules: Iterable[Rule], state_database: str, gap:
     )
 
 
-async def chunks(client: Client, noted: Timestamp, rescan: Rescan) -> AsyncIterator[Chunk]:
-    """The documents that `rescan`, which began at `noted`, has still to deal with.
+async def chunks(
+    client: Client, noted: Timestamp, rescan: Rescan, partition: Partition
+) -> AsyncIterator[Chunk]:
+    """The documents of `partition` that `rescan`, which began at `noted`, has still to deal with.
 
     Raises PositionError as soon as `noted` is seen to have fallen out of the oplog.
     """
-    progress = _Progress(await _estimate(client, rescan.namespaces) + rescan.documents)
+    left = await _estimate(client, rescan.namespaces) // partition.count
+    progress = _Progress(left + rescan.documents)
     await _check_history(client, noted)
     outage = Outage("The rescan")
     while rescan.namespaces:
         try:
-            chunk = await read(client, noted, rescan, {})
+            chunk = await read(client, noted, rescan, partition.holds("_id"))
             if progress.report(rescan):
                 await _check_history(client, noted)
         except PyMongoError as error:

@@ -19,6 +19,7 @@ from pymongo import AsyncMongoClient
 from mtrigger.deployment.connecting import Deployment, current_time, same_cluster, starting_time
 from mtrigger.errors import MtriggerError, OwnershipError, PositionError
 from mtrigger.events import cluster_time_of
+from mtrigger.partitions import STREAM, Partition, partitions
 from mtrigger.position import rescanning
 from mtrigger.rules import Rule
 from mtrigger.settings import Settings, parse_start_from
@@ -27,9 +28,6 @@ from mtrigger.stores.gaps import Gap
 from mtrigger.supervision.supervising import PartError
 
 log = logging.getLogger(__name__)
-
-STREAM = "main/0"
-"""The only partition of the only stream."""
 
 MOST_STARTS = 3
 """Starts in a row that fail at one position before an operator is asked."""
@@ -44,19 +42,35 @@ FORGET_SECONDS = 5.0
 Client = AsyncMongoClient[dict[str, Any]]
 
 
-async def place(
-    settings: Settings, client: Client, store: Store, deployment: Deployment, rules: Iterable[Rule]
-) -> Checkpoint:
-    """The stored position, or a first one, written before the stream opens: a crash before the first event
-    must not start from a later "now".
+class LayoutChangedError(Exception):
+    """The stream is divided in another way than this process was about to watch it."""
 
-    Raises PositionError when an operator has to decide.
+
+async def place(
+    settings: Settings,
+    client: Client,
+    store: Store,
+    deployment: Deployment,
+    rules: Iterable[Rule],
+    partition: Partition,
+) -> Checkpoint:
+    """The stored position of `partition`, or a first one, written before the stream opens: a crash before the
+    first event must not start from a later "now".
+
+    Raises PositionError when an operator has to decide, LayoutChangedError when there is no such partition.
     """
-    stored = await store.checkpoint(STREAM)
+    # In this order: whoever changes the layout gives the old positions back after that.
+    stored = await store.checkpoint(partition.name)
+    layout = await store.layouts.current()
+    if layout is not None and layout.partitions != partition.count:
+        raise LayoutChangedError
     if stored is None:
+        beside = await beside_others(store, partition)
+        if beside is not None:
+            return await store.begin(beside)
         # Not the time of this process's start: it may have been standing by since then.
         fresh = replace(deployment, now=await current_time(client))
-        return await _begin(settings, client, store, fresh, rules)
+        return await _begin(settings, client, store, fresh, rules, partition)
     if not same_cluster(stored.cluster_id, deployment.cluster_id):
         raise PositionError(
             f"The stored position belongs to another deployment ({stored.cluster_id}) than this one "
@@ -73,10 +87,29 @@ async def place(
     return stored
 
 
+async def beside_others(store: Store, partition: Partition) -> Checkpoint | None:
+    """Where a partition without a position begins when others of its layout have one: where the earliest of
+    them stands, with what it has still to rescan. None when there is no other.
+
+    A first start that was killed has written some positions and not the others.
+    """
+    stored = [await store.checkpoint(other.name) for other in partitions(partition.count)]
+    others = [found for found in stored if found is not None]
+    if not others:
+        return None
+    earliest = min(others, key=lambda found: found.cluster_time)
+    return replace(earliest, stream=partition.name, token=None, pipeline_hash="", previous=(), lease=None)
+
+
 async def _begin(
-    settings: Settings, client: Client, store: Store, deployment: Deployment, rules: Iterable[Rule]
+    settings: Settings,
+    client: Client,
+    store: Store,
+    deployment: Deployment,
+    rules: Iterable[Rule],
+    partition: Partition,
 ) -> Checkpoint:
-    """Write the first position."""
+    """Write the first position: of every partition, before the first of them reads."""
     start_from = parse_start_from(settings.start_from)
     start = await starting_time(client, start_from, deployment.now)
     newest = await store.newest(STREAM)
@@ -84,7 +117,11 @@ async def _begin(
         await _begin_again(settings, store, newest, start)
     rescan = await rescanning.begin(client, rules, settings.state_db) if start_from == "rescan" else None
     now = datetime.now(UTC)
-    return await store.begin(Checkpoint(STREAM, None, start, deployment.cluster_id, "", now, rescan=rescan))
+    first = Checkpoint(partition.name, None, start, deployment.cluster_id, "", now, rescan=rescan)
+    for other in partitions(partition.count):
+        if other != partition:
+            await store.begin(replace(first, stream=other.name))
+    return await store.begin(first)
 
 
 async def _begin_again(settings: Settings, store: Store, newest: str, start: Timestamp) -> None:

@@ -5,13 +5,15 @@ from dataclasses import replace
 
 from mtrigger.ownership.lease import Lease
 from mtrigger.stores.base import Checkpoint
+from mtrigger.stores.memory_layouts import MemoryLayouts
 
 
 class MemoryLeases:
     """The leases in a dictionary of checkpoints that somebody else keeps."""
 
-    def __init__(self, checkpoints: dict[str, Checkpoint]) -> None:
+    def __init__(self, checkpoints: dict[str, Checkpoint], layouts: MemoryLayouts) -> None:
         self._checkpoints = checkpoints
+        self._layouts = layouts
         self._renewed_at: dict[str, float] = {}
 
     async def current(self, stream: str) -> Lease | None:
@@ -20,7 +22,7 @@ class MemoryLeases:
 
     async def take(self, stream: str, seen: Lease | None, owner: str, seconds: float) -> Checkpoint | None:
         stored = self._checkpoints.get(stream)
-        if stored is None or stored.lease != seen:
+        if stored is None or stored.lease != seen or not self._layouts.still_in_force(stream):
             return None
         epoch, counter = (seen.epoch, seen.counter) if seen is not None else (0, 0)
         return self._write(stored, Lease(owner, epoch + 1, counter + 1, seconds))
@@ -36,6 +38,10 @@ class MemoryLeases:
         stored = self._held(stream, lease)
         if stored is not None and stored.lease is not None:
             self._checkpoints[stream] = replace(stored, lease=replace(stored.lease, released=True))
+
+    async def retire(self, stream: str, lease: Lease) -> None:
+        if self._held(stream, lease) is not None:
+            del self._checkpoints[stream]
 
     async def renewed_ago(self, stream: str) -> float | None:
         at = self._renewed_at.get(stream)

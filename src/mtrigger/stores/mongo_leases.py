@@ -1,7 +1,7 @@
 """Leases in MongoDB: the field `lease` of a stream's checkpoint.
 
-Promise: taking, renewing and giving back are one conditional write each, on a majority when it returns. What
-fails is raised at once; asking again is safe for each of them.
+Promise: taking, renewing and giving back are one conditional write each, on a majority when it returns;
+before taking comes a look at the layout. What fails is raised at once; asking again is safe for each of them.
 """
 
 from typing import Any
@@ -12,6 +12,7 @@ from pymongo.read_concern import ReadConcern
 
 from mtrigger.ownership.lease import Lease
 from mtrigger.stores.base import Checkpoint
+from mtrigger.stores.mongo_layouts import still_in_force
 from mtrigger.stores.rows import read_checkpoint, read_lease
 
 Row = dict[str, Any]
@@ -32,6 +33,8 @@ class MongoLeases:
             return None
 
     async def take(self, stream: str, seen: Lease | None, owner: str, seconds: float) -> Checkpoint | None:
+        if not await still_in_force(self._checkpoints.database, stream):
+            return None
         state = {"lease.epoch": None} if seen is None else {**held_by(seen), "lease.counter": seen.counter}
         mine = {"lease.owner": owner, "lease.seconds": seconds, "lease.released": False}
         row = await self._checkpoints.find_one_and_update(
@@ -54,6 +57,9 @@ class MongoLeases:
         await self._checkpoints.update_one(
             {"_id": stream, **held_by(lease)}, {"$set": {"lease.released": True}}
         )
+
+    async def retire(self, stream: str, lease: Lease) -> None:
+        await self._checkpoints.delete_one({"_id": stream, **held_by(lease)})
 
     async def renewed_ago(self, stream: str) -> float | None:
         age = {"$divide": [{"$subtract": ["$$NOW", "$lease.renewed_at"]}, 1000]}

@@ -67,6 +67,14 @@ async def pause(seconds: float, ending: asyncio.Event) -> None:
         waiting.cancel()
 
 
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error in a group of groups: the one the others followed from."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def _reason(error: Exception) -> str:
     text = brief(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
