@@ -13,7 +13,8 @@ from mtrigger.errors import PermanentError
 
 _LINE = 76
 _LONGEST_VALUE = 2_000
-_SEPARATORS = "\u2028\u2029"  # line breaks to Python's own splitlines
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Control characters, what Python's own splitlines takes for line breaks, and halves of surrogate pairs."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/?^_`{|}~-]+( [A-Za-z0-9!#$%&'*+/?^_`{|}~-]+)*")
 _PLAIN_TEXT = re.compile(r"[!-~]+( [!-~]+)*")
 _WORD_PREFIX, _WORD_SUFFIX = "=?utf-8?b?", "?="
@@ -22,12 +23,12 @@ _LONGEST_WORD = 75
 
 def checked(name: str, value: str) -> str:
     """`value`, if the header `name` can hold it. Raises PermanentError naming the header otherwise."""
-    for character in value:
-        if character < " " or "\x7f" <= character < "\xa0" or character in _SEPARATORS:
-            what = "a line break" if character in "\r\n" else f"the control character U+{ord(character):04X}"
-            raise PermanentError(f"{name} would contain {what}, which a mail header cannot hold")
+    if (found := _FORBIDDEN.search(value)) is not None:
+        character = found[0]
         if "\ud800" <= character <= "\udfff":
             raise PermanentError(f"{name} would contain half a character (U+{ord(character):04X})")
+        what = "a line break" if character in "\r\n" else f"the control character U+{ord(character):04X}"
+        raise PermanentError(f"{name} would contain {what}, which a mail header cannot hold")
     if len(value) > _LONGEST_VALUE:
         raise PermanentError(f"{name} would be longer than {_LONGEST_VALUE:,} characters")
     return value

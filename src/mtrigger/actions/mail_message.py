@@ -1,24 +1,33 @@
-"""One mail as the bytes that go over the wire (RFC 5322, MIME).
+"""One mail as the bytes that go over the wire (RFC 5322; MIME: RFC 2045 to 2047, 2183, 2231).
 
-Keeps the promise that no header can be made or broken by a document: a control character in a header's value
-is a permanent error that names the header. Mails are 7-bit throughout unless an address itself is not ASCII.
+Keeps two promises. No header can be made or broken by a document: a control character in a header's value is
+a permanent error that names the header. And no boundary can be forged: every boundary begins with `=_`, which
+neither quoted-printable nor base64 can contain, and a text that does is never sent as it is.
+
+Mails are 7-bit throughout unless an address itself is not ASCII. They are put together here because the
+standard library's `EmailMessage` takes many times as long.
 """
 
-import email.policy
+import base64
+import binascii
 import mimetypes
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.message import EmailMessage
 from email.utils import format_datetime
+from hashlib import blake2s
+from urllib.parse import quote
 
 from mtrigger.actions.addresses import MailAddress
 from mtrigger.actions.mail_headers import address_header, checked, structured_header, text_header
 from mtrigger.errors import PermanentError
 
 _CONTENT_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*")
-_SEVEN_BIT = email.policy.SMTP.clone(cte_type="7bit")
+_PLAIN_TEXT = re.compile(r"(?:[\t\x20-\x7e]{0,998}+\r\n)*+")  # RFC 5322, 2.1.1
+_PLAIN_FILE_NAME = re.compile(r"[!-~](?:[ -~]{0,48}[!-~])?")
+_PIECE = re.compile(r"(?:%..|[^%]){1,16}")  # at most 48 characters, and no octet in two pieces
+_BOUNDARY_SIGN = "=_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,38 +72,72 @@ def mail_bytes(mail: Mail) -> bytes:
     head.append(structured_header("Date", format_datetime(mail.date)))
     head.append(structured_header("Message-ID", mail.message_id))
     head.extend(text_header(name, value) for name, value in mail.headers.items())
-    body = EmailMessage(_SEVEN_BIT)
-    _add_body(body, mail)
-    for attachment in mail.attachments:
-        _attach(body, attachment)
-    return b"".join(head) + body.as_bytes()
+    head.append(b"MIME-Version: 1.0\r\n")
+    return b"".join(head) + _content(mail)
 
 
-def _add_body(message: EmailMessage, mail: Mail) -> None:
+def _content(mail: Mail) -> bytes:
+    """The body with its own headers: one text, alternatives, or either with attachments behind it."""
+    mark = blake2s(mail.message_id.encode(), digest_size=12).hexdigest()
+    bodies = []
     if mail.text is not None:
-        message.set_content(_clean(mail.text))
-    if mail.html is None:
-        return
-    if mail.text is None:
-        message.set_content(_clean(mail.html), subtype="html")
+        bodies.append(_text("plain", mail.text))
+    if mail.html is not None:
+        bodies.append(_text("html", mail.html))
+    body = bodies[0] if len(bodies) == 1 else _multipart("alternative", f"{_BOUNDARY_SIGN}a{mark}", bodies)
+    if not mail.attachments:
+        return body
+    return _multipart("mixed", f"{_BOUNDARY_SIGN}m{mark}", [body, *map(_attachment, mail.attachments)])
+
+
+def _multipart(kind: str, boundary: str, parts: Sequence[bytes]) -> bytes:
+    head = f'Content-Type: multipart/{kind}; boundary="{boundary}"\r\n'.encode()
+    between = f"\r\n--{boundary}\r\n".encode()  # its first line end is no part of what stands before it
+    return head + b"".join(between + part for part in parts) + f"\r\n--{boundary}--\r\n".encode()
+
+
+def _text(kind: str, text: str) -> bytes:
+    """A part of text: as it is if it may be, else in the encoding that suits it: most of it ASCII, or not."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
+    lines = lines if lines.endswith("\r\n") else lines + "\r\n"
+    data = lines.encode("utf-8", "replace")  # half characters become `?`
+    if _PLAIN_TEXT.fullmatch(lines) and _BOUNDARY_SIGN not in lines:
+        encoding, content = "7bit", data
+    elif len(data) - len(lines) < len(lines) // 6:
+        encoding, content = "quoted-printable", binascii.b2a_qp(data, istext=True)
     else:
-        message.add_alternative(_clean(mail.html), subtype="html")
+        encoding, content = "base64", _base64(data)
+    head = f'Content-Type: text/{kind}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n'
+    return head.encode() + content
 
 
-def _clean(text: str) -> str:
-    lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    return lines.encode("utf-8", "replace").decode("utf-8")  # half characters become `?`
-
-
-def _attach(message: EmailMessage, attachment: Attachment) -> None:
+def _attachment(attachment: Attachment) -> bytes:
     name = checked("The name of an attachment", attachment.name).replace("/", "_").replace("\\", "_")
     content_type = attachment.content_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
     if not _CONTENT_TYPE.fullmatch(content_type) or content_type.lower().startswith(
         ("multipart/", "message/")
     ):
         raise PermanentError(f"{content_type[:100]!r} is no content type an attachment can have")
-    kind, _, subtype = content_type.partition("/")
-    parameters = {"charset": "utf-8"} if kind == "text" else {}
-    message.add_attachment(
-        attachment.content, maintype=kind, subtype=subtype, filename=name, params=parameters
+    charset = '; charset="utf-8"' if content_type.lower().startswith("text/") else ""
+    head = (
+        f"Content-Type: {content_type}{charset}\r\n"
+        f"Content-Disposition: attachment;\r\n {_file_name(name)}\r\n"
+        "Content-Transfer-Encoding: base64\r\n\r\n"
     )
+    return head.encode() + _base64(attachment.content)
+
+
+def _file_name(name: str) -> str:
+    """The parameter `filename`: in quotes, or beyond ASCII and where it is long as RFC 2231 has it."""
+    if _PLAIN_FILE_NAME.fullmatch(name):
+        return 'filename="' + name.replace('"', r"\"") + '"'
+    encoded = quote(name, safe="", errors="replace")
+    pieces = _PIECE.findall(encoded)
+    if len(pieces) == 1:
+        return f"filename*=utf-8''{encoded}"
+    pieces[0] = f"utf-8''{pieces[0]}"
+    return ";\r\n ".join(f"filename*{number}*={piece}" for number, piece in enumerate(pieces))
+
+
+def _base64(data: bytes) -> bytes:
+    return base64.encodebytes(data).replace(b"\n", b"\r\n")

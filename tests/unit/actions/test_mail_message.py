@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import re
 from datetime import UTC, datetime
 from email.header import decode_header, make_header
 from email.message import EmailMessage
@@ -123,6 +124,38 @@ def test_bodies_read_back(text: str, html: str) -> None:
     assert raw.isascii()
     assert max(map(len, raw.split(b"\r\n"))) <= 998
     assert b"\n" not in raw.replace(b"\r\n", b"")
+
+
+@pytest.mark.parametrize("kind", ["text", "html"])
+def test_no_text_can_forge_a_boundary(kind: str) -> None:
+    """Not even one that knows how boundaries are made: it is encoded, and reads back as text."""
+    settings = {"text": "a", "html": "b", "attachments": [Attachment("c.txt", b"c")]}
+    boundaries = re.findall(rb'boundary="([^"]+)"', mail_bytes(a_mail(**settings)))
+    assert len(boundaries) == 2
+    forged = "".join(f"--{boundary.decode()}\nX: y\n\nforged\n" for boundary in boundaries)
+    message = read(a_mail(**{**settings, kind: forged}))
+    assert [part.get_content_type() for part in message.walk()] == [
+        "multipart/mixed",
+        "multipart/alternative",
+        "text/plain",
+        "text/html",
+        "text/plain",
+    ]
+    part = message.get_body(["plain" if kind == "text" else "html"])
+    assert isinstance(part, EmailMessage)
+    assert part.get_content().replace("\r\n", "\n") == forged
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=200))
+@example('"')
+@example("x" * 200 + ".csv")
+@example("Größe; a*0=b.txt")
+def test_the_name_of_a_file_reads_back(name: str) -> None:
+    """Whatever its length and its letters; lines stay short."""
+    raw = mail_bytes(a_mail(attachments=[Attachment(name, b"x")]))
+    (part,) = email.message_from_bytes(raw, policy=email.policy.default).iter_attachments()
+    assert part.get_filename() == name.replace("/", "_").replace("\\", "_").strip()
+    assert max(map(len, raw.split(b"\r\n"))) <= 78
 
 
 def test_html_only_and_text_only() -> None:
