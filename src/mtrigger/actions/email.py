@@ -24,8 +24,8 @@ from mtrigger.actions.services import Services
 from mtrigger.actions.smtp import MailNotSent
 from mtrigger.errors import PermanentError
 from mtrigger.templates import (
-    Fields,
     RenderError,
+    Scope,
     Template,
     Templates,
     ValueTemplate,
@@ -127,7 +127,7 @@ class _AttachmentTemplate:
             source = config.content or ""
             self._content = templates.html(source) if is_markup(config) else templates.value(source)
 
-    def filled(self, scope: Fields) -> Attachment:
+    def filled(self, scope: Scope) -> Attachment:
         """The attachment for one delivery: binary values as they are, everything else as UTF-8 text."""
         content = _rendered("attachment", self._content, scope)
         data = (
@@ -152,14 +152,14 @@ def _bodies(config: EmailConfig, templates: Templates) -> tuple[Template | None,
     return html, text
 
 
-def _rendered(part: str, template: Any, scope: Fields) -> Any:
+def _rendered(part: str, template: Any, scope: Scope) -> Any:
     try:
         return template.render(scope)
     except RenderError as error:
         raise error.within(part) from error
 
 
-def _addresses(key: str, sources: Iterable[Template], scope: Fields) -> list[MailAddress]:
+def _addresses(key: str, sources: Iterable[Template], scope: Scope) -> list[MailAddress]:
     found: list[MailAddress] = []
     for source in sources:
         try:
@@ -169,7 +169,7 @@ def _addresses(key: str, sources: Iterable[Template], scope: Fields) -> list[Mai
     return found
 
 
-def _sender(source: Template, scope: Fields) -> MailAddress:
+def _sender(source: Template, scope: Scope) -> MailAddress:
     try:
         return parse_address(_rendered("from", source, scope))
     except ValueError as error:

@@ -7,9 +7,9 @@ from pydantic import Field
 
 from mtrigger.actions.addresses import parse_address, parse_addresses
 from mtrigger.actions.base import ActionConfig, ConfigMistake
-from mtrigger.actions.template_mistakes import is_static, text_mistakes
+from mtrigger.actions.template_mistakes import text_mistakes
 from mtrigger.config_types import OneOrMore
-from mtrigger.templates import TemplateMistake, Templates, escapes
+from mtrigger.templates import TemplateMistake, Templates, escapes, is_static
 
 Path = tuple[str | int, ...]
 

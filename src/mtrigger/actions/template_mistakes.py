@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from mtrigger.actions.base import ConfigMistake
-from mtrigger.templates import SCOPE_NAMES, TemplateMistake, Templates
+from mtrigger.templates import SCOPE_NAMES, TemplateMistake, Templates, is_static
 
 _PLAIN_FIELD = re.compile(
     rf"(?<!\{{)\{{\{{ *(?:{'|'.join(sorted(SCOPE_NAMES))})(?:\.[A-Za-z_][A-Za-z0-9_]*)* *\}}\}}"
@@ -23,8 +23,3 @@ def text_mistakes(source: str, path: tuple[str | int, ...], templates: Templates
         return
     for found in templates.mistakes(template):
         yield ConfigMistake(path, found.message, found.line, file=found.file)
-
-
-def is_static(source: str) -> bool:
-    """Whether a text holds no template code, so that it can be checked before any event came."""
-    return not any(sign in source for sign in ("{{", "{%", "{#"))

@@ -21,11 +21,11 @@ from pydantic import Field, SecretStr
 from mtrigger.actions.base import ActionConfig, ActionKind, ConfigMistake, Preview, Work
 from mtrigger.actions.http import REQUESTS_TO_A_HOST, Request
 from mtrigger.actions.services import Services
-from mtrigger.actions.template_mistakes import is_static, text_mistakes
+from mtrigger.actions.template_mistakes import text_mistakes
 from mtrigger.config_types import Timeout
 from mtrigger.errors import PermanentError
 from mtrigger.redaction import redact_url
-from mtrigger.templates import Templates, printed, scope_of
+from mtrigger.templates import Templates, is_static, printed, scope_of
 from mtrigger.templates.values import extended_json
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.1

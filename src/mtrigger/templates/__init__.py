@@ -16,19 +16,27 @@ from jinja2.environment import TemplateExpression
 
 from mtrigger.templates.environment import SandboxEnvironment, escapes
 from mtrigger.templates.rendering import MOST_CHARACTERS, RenderError, collect, scope_of, work_bounded
-from mtrigger.templates.syntax import foreign_names, only_expression, references
-from mtrigger.templates.values import Fields, outgoing, printed
+from mtrigger.templates.syntax import (
+    foreign_names,
+    is_static,
+    names_read,
+    only_expression,
+    references,
+    static_text,
+)
+from mtrigger.templates.values import Scope, outgoing, printed
 
 __all__ = [
     "MOST_CHARACTERS",
     "SCOPE_NAMES",
-    "Fields",
     "RenderError",
+    "Scope",
     "Template",
     "TemplateMistake",
     "Templates",
     "ValueTemplate",
     "escapes",
+    "is_static",
     "printed",
     "scope_of",
 ]
@@ -53,30 +61,43 @@ class TemplateMistake(Exception):  # noqa: N818 - a mistake in a file, as in err
 
 
 class Template:
-    """A compiled template, or an expression, ready to render any number of times."""
+    """A template, ready to render any number of times.
 
-    __slots__ = ("_compiled", "name", "source")
+    `compiled` is None for a text without template code; then `fixed` is what it always renders to. `names`
+    are those it may read of its scope, None for all.
+    """
 
-    def __init__(self, compiled: CompiledTemplate, source: str, name: str) -> None:
+    __slots__ = ("_compiled", "_names", "fixed", "name", "source")
+
+    def __init__(
+        self, compiled: CompiledTemplate | None, source: str, name: str, names: frozenset[str] | None
+    ) -> None:
         self._compiled = compiled
+        self._names = names
+        self.fixed = static_text(source) if compiled is None else None
         self.source = source
         self.name = name
 
     def render(self, scope: Mapping[str, Any]) -> str:
         """The text for `scope`. Raises RenderError; returns all of the text or nothing."""
+        if self._compiled is None:
+            return self.fixed or ""
         fields = scope_of(scope)
         with work_bounded(fields, self.name):
-            return collect(self._compiled.generate(dict(fields)))
+            return collect(self._compiled.generate(fields.only(self._names)))
 
 
 class ValueTemplate:
     """An inline template for a value: `{{ … }}` alone keeps the value and its type, anything else is text."""
 
-    __slots__ = ("_expression", "_text")
+    __slots__ = ("_expression", "_names", "_text")
 
-    def __init__(self, text: Template, expression: TemplateExpression | None) -> None:
+    def __init__(
+        self, text: Template, expression: TemplateExpression | None, names: frozenset[str] | None
+    ) -> None:
         self._text = text
         self._expression = expression
+        self._names = names
 
     def render(self, scope: Mapping[str, Any]) -> Any:
         """The value for `scope`, ready for BSON (Decimal128, dicts, lists). Raises RenderError."""
@@ -84,7 +105,7 @@ class ValueTemplate:
             return self._text.render(scope)
         fields = scope_of(scope)
         with work_bounded(fields, ""):
-            value = self._expression(dict(fields))
+            value = self._expression(fields.only(self._names))
             if isinstance(value, Undefined):
                 str(value)  # raises, naming what is missing
             return outgoing(value)
@@ -129,8 +150,9 @@ class Templates:
         text = self.text(source)
         expression = only_expression(self._environment, source)
         if expression is None:
-            return ValueTemplate(text, None)
-        return ValueTemplate(text, self._environment.compile_expression(expression, undefined_to_none=False))
+            return ValueTemplate(text, None, None)
+        compiled = self._environment.compile_expression(expression, undefined_to_none=False)
+        return ValueTemplate(text, compiled, names_read(self._tree(source)))
 
     def file(self, name: str) -> Template:
         """The template file `name`, a path within the folder; HTML and XML by suffix are escaped.
@@ -173,9 +195,12 @@ class Templates:
 
     def _compile(self, kind: str, source: str, environment: SandboxEnvironment) -> Template:
         known = self._inline.get((kind, source))
-        if known is None:
+        if known is None and is_static(source):
+            known = self._inline[kind, source] = Template(None, source, "", frozenset())
+        elif known is None:
             compiled = _compiled(environment, lambda: environment.from_string(self._tree(source)), "")
-            known = self._inline[kind, source] = Template(compiled, source, "")
+            names = names_read(self._tree(source))
+            known = self._inline[kind, source] = Template(compiled, source, "", names)
             self._check_references(known, ())
         return known
 
@@ -198,7 +223,7 @@ class Templates:
         except OSError as error:
             raise TemplateMistake(f"cannot be read: {error.strerror}", name) from None
         compiled = _compiled(self._environment, lambda: self._environment.get_template(name), name)
-        template = Template(compiled, source, name)
+        template = Template(compiled, source, name, names_read(self._tree(source)))
         self._check_references(template, (*above, name))
         return template
 

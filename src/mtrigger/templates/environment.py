@@ -23,7 +23,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 from mtrigger.templates.filters import FILTERS, TESTS, kind_of, same_kind
-from mtrigger.templates.values import Fields, extended_json, printed
+from mtrigger.templates.values import Fields, Scope, extended_json, printed
 
 MOST_STEPS = 1_000_000
 """Loop steps in one rendering, all loops together."""
@@ -42,7 +42,7 @@ _PADDING_METHODS = frozenset({"center", "expandtabs", "ljust", "rjust", "zfill"}
 class Rendering:
     """What one rendering has used up, and the names it was given."""
 
-    scope: Fields
+    scope: Scope
     steps: int = 0
 
 
@@ -83,7 +83,7 @@ class MissingValue(StrictUndefined):
         return f"{kind_of(owner)} has no field {name!r}"
 
 
-def _hint_for_name(name: str, scope: Fields) -> str:
+def _hint_for_name(name: str, scope: Scope) -> str:
     document = scope.get("document")
     if isinstance(document, dict) and name in document:
         return f"; a field of the document is written document.{name}"

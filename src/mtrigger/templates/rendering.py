@@ -15,7 +15,7 @@ from jinja2.exceptions import SecurityError
 
 from mtrigger.errors import PermanentError
 from mtrigger.templates.environment import Rendering, rendering
-from mtrigger.templates.values import Fields
+from mtrigger.templates.values import Scope
 
 MOST_CHARACTERS = 1024 * 1024
 """The longest text one template may produce."""
@@ -40,13 +40,13 @@ class RenderError(PermanentError):
         return RenderError(self.message, self.file, self.line, part)
 
 
-def scope_of(scope: Mapping[str, Any]) -> Fields:
-    """`scope` converted for templates. Convert once to render many templates with it."""
-    return scope if isinstance(scope, Fields) else Fields(scope)
+def scope_of(scope: Mapping[str, Any]) -> Scope:
+    """`scope` as templates see it. Make it once to render many templates with it."""
+    return scope if isinstance(scope, Scope) else Scope(scope)
 
 
 @contextmanager
-def work_bounded(scope: Fields, name: str) -> Iterator[None]:
+def work_bounded(scope: Scope, name: str) -> Iterator[None]:
     """Count the work of one rendering of the template `name`, and turn what goes wrong into RenderError."""
     token = rendering.set(Rendering(scope))
     try:

@@ -9,6 +9,26 @@ from jinja2 import Environment, meta, nodes
 _ONE_EXPRESSION = re.compile(r"\{\{[+-]?(.*?)[+-]?\}\}", re.DOTALL)
 
 
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+def is_static(source: str) -> bool:
+    """Whether a text holds no template code, so that it is the same for every event."""
+    return not any(sign in source for sign in ("{{", "{%", "{#"))
+
+
+def static_text(source: str) -> str:
+    """What Jinja makes of a text without template code: unified line ends, and the last one left out."""
+    return _LINE_END.sub("\n", source).removesuffix("\n")
+
+
+def names_read(tree: nodes.Template) -> frozenset[str] | None:
+    """The names that a template may read of its scope; None when others it uses read it as well."""
+    if any(tree.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport))):
+        return None
+    return frozenset(node.name for node in tree.find_all(nodes.Name))
+
+
 def references(tree: nodes.Template) -> Iterator[tuple[str, int]]:
     """(name, line) of the templates that `tree` extends, includes or imports by a fixed name."""
     for node in tree.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)):

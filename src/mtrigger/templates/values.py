@@ -7,7 +7,7 @@ nothing else, and a number computes whatever BSON type it was stored as.
 import base64
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -45,6 +45,33 @@ class Fields(dict[str, Any]):
             (str(key), value if type(value) in _AS_THEY_ARE else incoming(value, f"{prefix}{key}"))
             for key, value in values.items()
         )
+
+
+class Scope(Mapping[str, Any]):
+    """The names that templates of one delivery see. Each is converted when it is first asked for: most
+    templates read the document and nothing else."""
+
+    __slots__ = ("_converted", "_values")
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+        self._converted: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._converted:
+            self._converted[name] = incoming(self._values[name], name)
+        return self._converted[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def only(self, names: Iterable[str] | None) -> dict[str, Any]:
+        """Those of `names` that there are, None for all."""
+        wanted = self._values if names is None else names
+        return {name: self[name] for name in wanted if name in self._values}
 
 
 def incoming(value: Any, path: str = "") -> Any:

@@ -11,9 +11,10 @@ from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2 import Environment
 
 from mtrigger.errors import PermanentError
-from mtrigger.templates import MOST_CHARACTERS, RenderError, TemplateMistake, Templates
+from mtrigger.templates import MOST_CHARACTERS, RenderError, TemplateMistake, Templates, is_static
 
 OID = ObjectId("65a1b2c3d4e5f60718293a4b")
 DOCUMENT = {
@@ -353,3 +354,24 @@ def test_the_scope_is_left_as_it_was() -> None:
     expected = {"n": Decimal128("1"), "when": datetime(2026, 1, 1, tzinfo=UTC), "list": [1]}
     assert scope == {"document": expected}
     assert not isinstance(scope["document"]["n"], Decimal)
+
+
+@given(st.text(alphabet="a{}%# \r\n\t<&é", max_size=30))
+def test_a_text_without_template_code_is_what_jinja_makes_of_it(source: str) -> None:
+    """It is not compiled, and nobody can tell."""
+    template = Templates(None).html(source) if is_static(source) else None
+    assert (
+        template is None
+        or template.fixed == template.render({}) == Environment().from_string(source).render()
+    )
+
+
+def test_a_template_sees_all_names_that_those_it_uses_read(tmp_path: Path) -> None:
+    """Also where it reads none of them itself."""
+    (tmp_path / "frame.txt").write_text("{% block body %}{% endblock %} {% include 'foot.txt' %}")
+    (tmp_path / "foot.txt").write_text("{{ rule.name }}")
+    (tmp_path / "mail.txt").write_text(
+        "{% extends 'frame.txt' %}{% block body %}{{ document.a }}{% endblock %}"
+    )
+    scope = {"document": {"a": 5}, "rule": {"name": "big-order"}, "before": None}
+    assert Templates(tmp_path).file("mail.txt").render(scope) == "5 big-order"
