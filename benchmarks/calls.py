@@ -33,3 +33,8 @@ def expect(calls: int) -> Counter:
 async def count(document: Mapping[str, Any]) -> None:
     """The action."""
     _counter.add()
+
+
+async def compute(document: Mapping[str, Any]) -> int:
+    """An action with work of its own: about half a millisecond of plain Python."""
+    return sum(number * number for number in range(len(document) * 1_000))

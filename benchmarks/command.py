@@ -27,14 +27,19 @@ Measure = Callable[[Sizes], Iterable[Row]]
 
 def run(measure: Measure, about: str) -> None:
     """Read the options, measure and print the table. `about` is what `--help` says."""
+    options = parser(about).parse_args()
+    set_up_logging("text", "error")
+    rows = list(measure(Sizes(options.rounds, options.events)))
+    print(as_json(rows) if options.json else as_text(rows))
+
+
+def parser(about: str) -> argparse.ArgumentParser:
+    """The options that every benchmark has: `events` (None for its own number), `rounds` and `json`."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--events", type=_positive, help="events in each benchmark instead of its own number")
     parser.add_argument("--rounds", type=_positive, default=ROUNDS, help="turns of each side (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    options = parser.parse_args()
-    set_up_logging("text", "error")
-    rows = list(measure(Sizes(options.rounds, options.events)))
-    print(as_json(rows) if options.json else as_text(rows))
+    return parser
 
 
 def _positive(text: str) -> int:

@@ -1,0 +1,22 @@
+"""Every comparison, one after the other, and all rows as one table.
+
+python -m benchmarks [--events N] [--rounds N] [--json]
+"""
+
+from collections.abc import Iterator
+
+from benchmarks import acting, catching_up, latency, mails, memory, processes, updates, webhooks
+from benchmarks.command import Sizes, run
+from benchmarks.table import Row
+
+_ALL = (catching_up, acting, updates, webhooks, mails, latency, memory, processes)
+
+
+def measure(sizes: Sizes) -> Iterator[Row]:
+    """The rows of all benchmarks."""
+    for benchmark in _ALL:
+        yield from benchmark.measure(sizes)
+
+
+if __name__ == "__main__":
+    run(measure, "How close mtrigger comes to what this machine can do: all benchmarks, in one table.")

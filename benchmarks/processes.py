@@ -1,0 +1,94 @@
+"""Two processes on one machine against one, when every event matches.
+
+Once with a function that does nothing, where reading and writing is all there is to share, and mongod itself
+needs a good part of two cores; once with a function that computes, which is what more processes are for. Both
+go through the installed command. The time runs from the first delivery to the last outcome in the outbox.
+
+    python -m benchmarks.processes [--events N] [--rounds N] [--json]
+"""
+
+import uuid
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+
+from benchmarks.command import Sizes, run
+from benchmarks.engines import rules_folder
+from benchmarks.history import COLLECTION, DATABASE, Document, History, mongod, write_orders
+from benchmarks.rounds import take_turns, tell
+from benchmarks.table import Row, compared
+from benchmarks.watching import State, wait_until, watching
+
+EVENTS = 20_000
+PROCESSES = 2
+
+FUNCTIONS = {"no-op function": "count", "function that computes": "compute"}
+
+
+def rules(function: str) -> str:
+    """A call for every order."""
+    return (
+        f"on: {{collection: {DATABASE}.{COLLECTION}, operations: [insert]}}\n"
+        f"do: [{{function: 'benchmarks.calls:{function}'}}]\n"
+    )
+
+
+def watched_by(processes: int, history: History, rules: Path) -> float:
+    """Deliveries a second of so many processes, from the first one to the last outcome."""
+    with MongoClient[Document](history.uri, tz_aware=True) as client:
+        state = client[f"state_{uuid.uuid4().hex[:8]}"]
+        options = ("--start-from", history.since.isoformat(), "--processes", str(processes))
+        before = _processor_seconds(client)
+        try:
+            with watching(history.uri, rules, state, *options):
+                wait_until(partial(_all_are_settled, state, history.count), "everything is delivered")
+            seconds = _seconds(state)
+            cores = (_processor_seconds(client) - before) / seconds
+            tell(f"processes: mongod used {cores:.1f} cores beside {processes} of mtrigger")
+        finally:
+            client.drop_database(state)
+    return history.count / seconds
+
+
+def _all_are_settled(state: State, count: int) -> bool:
+    outbox = state["deliveries"]
+    if outbox.estimated_document_count() < count:
+        return False
+    return outbox.find_one({"open": True, "partition": {"$gte": ""}}, {"_id": 1}) is None
+
+
+def _seconds(state: State) -> float:
+    """From the first delivery that was owed to the last outcome."""
+    whole = {"_id": None, "first": {"$min": "$created_at"}, "last": {"$max": "$settled_at"}}
+    (found,) = state["deliveries"].aggregate([{"$group": whole}])
+    seconds: float = (found["last"] - found["first"]).total_seconds()
+    return seconds
+
+
+def _processor_seconds(client: MongoClient[dict[str, Any]]) -> float:
+    """What the server has used of the processors so far."""
+    info = client.admin.command("serverStatus")["extra_info"]
+    return float(info["user_time_us"] + info["system_time_us"]) / 1e6
+
+
+def measure(sizes: Sizes) -> Iterator[Row]:
+    """Two rows, one for each function."""
+    with mongod() as uri:
+        history = write_orders(uri, sizes.of(EVENTS), 1)
+        for what, function in FUNCTIONS.items():
+            with rules_folder(rules(function)) as folder:
+                sides = {
+                    f"{PROCESSES} processes": partial(watched_by, PROCESSES, history, folder),
+                    "1 process": partial(watched_by, 1, history, folder),
+                }
+                two, one = take_turns(what, sides, sizes.rounds).values()
+            yield compared(
+                f"{PROCESSES} processes, all events match, {what}", "1 process", two, one, at_least=1.5
+            )
+
+
+if __name__ == "__main__":
+    run(measure, "Two processes on one machine against one.")
