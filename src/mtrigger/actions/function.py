@@ -15,9 +15,11 @@ import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
+from bson import ObjectId
 from pydantic import AfterValidator, Field
 
 from mtrigger.actions.base import ActionConfig, ActionKind, ConfigMistake, Preview, Work
@@ -90,13 +92,9 @@ class Function:
 
     async def run(self, work: Work) -> str:
         """Call it and return its result if that is a text. Raises what it raises, and TimeoutError."""
-        asked_for, by_name = self._arguments(work.scope)
-        positional, named = (
-            [own_copy(value) for value in asked_for],
-            own_copy(by_name),
-        )  # to change as it likes
+        positional, named = self._arguments(work.scope)
         try:
-            result = await self._call(own_copy(positional), own_copy(named))
+            result = await self._call(own_copy(positional), own_copy(named))  # to change as it likes
         except SystemExit as error:  # would end the loop, and mtrigger with it
             raise RuntimeError(f"{self._target} called sys.exit({error.code!r})") from error
         return result[:_SHOWN_OF_RESULT] if isinstance(result, str) else ""
@@ -211,10 +209,14 @@ def find_function(target: str) -> Callable[..., Any]:
 def own_copy(value: Any) -> Any:
     """`value` in containers of its own, to be changed at will; ids, dates, numbers never change: shared."""
     if isinstance(value, dict):
-        return {key: own_copy(item) for key, item in value.items()}
+        return {key: item if type(item) in _SHARED else own_copy(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [own_copy(item) for item in value]
+        return [item if type(item) in _SHARED else own_copy(item) for item in value]
     return value
+
+
+_SHARED = frozenset({str, int, float, bool, type(None), ObjectId, datetime})
+"""Most values of most documents: told at once to be no containers."""
 
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
