@@ -18,7 +18,7 @@ from typing import Any
 from mtrigger.deliveries import Delivery, Retrying, Settlement
 from mtrigger.matching import Matcher
 from mtrigger.ownership.lease import Interrupted
-from mtrigger.running.attempting import Complete, Runner, as_stored, outcome_of, waiting
+from mtrigger.running.attempting import Complete, Runner, as_stored, failed, loaded, outcome_of
 from mtrigger.running.dead_letters import told
 from mtrigger.running.delivery_log import tell, tell_interrupted, tell_unwritten
 from mtrigger.running.doubts import Doubts
@@ -221,7 +221,7 @@ class Dispatcher:
         now = datetime.now(UTC)
         owed = await self._outbox.owed(self._partition, key, behind, room)
         runner = self._runners.get(key)
-        line.load([waiting(delivery, runner) for delivery in owed], room, mark, now)
+        line.load([loaded(delivery, runner) for delivery in owed], room, mark, now)
 
     async def _take_reopened(self) -> None:
         while not self._drained.is_set():
@@ -276,7 +276,7 @@ class Dispatcher:
             tell_interrupted(delivery, error)
             line.retry(delivery)
             return
-        again = waiting(delivery.after(outcome), runner) if isinstance(outcome, Retrying) else None
+        again = failed(delivery, outcome, runner) if isinstance(outcome, Retrying) else None
         tell(delivery, outcome)
         settlement = Settlement(delivery, outcome, at, round(time.perf_counter() - started, 3))
         await self._settler.put(told(settlement, self._matcher))

@@ -1,8 +1,7 @@
 """Two processes on one stream, through the installed command: one watches, the other stands by.
 
 Faults 45 and 48 of the list, and what an operator sees and may do meanwhile. Fault 47, the lost reply to a
-renewal, is in tests/integration/test_leases.py; fault 46, a clock that jumps, in unit/test_ownership.py,
-which holds that none is looked at.
+renewal, is in tests/integration/test_leases.py; fault 46, a clock that jumps, in test_clocks.py.
 """
 
 import asyncio
