@@ -65,13 +65,25 @@ def _failed(runner: Runner, delivery: Delivery, error: BaseException) -> Retryin
     return after_failure(delivery, error, describe(error), policy, age, datetime.now(UTC), chance)
 
 
-def waiting(delivery: Delivery, runner: Runner | None) -> Delivery:
-    """The delivery with its `due_at` in steady time, and no farther off than `runner` lets one wait: no clock
-    that is set, here or where the delivery was tried before, puts it off."""
+def loaded(delivery: Delivery, runner: Runner | None) -> Delivery:
+    """A delivery from the outbox with its times in steady time, due no later than `runner` lets one wait: no
+    clock that is set, here or where it was tried before, puts it off or makes it old."""
     if delivery.due_at is None:
-        return delivery
+        return delivery  # not tried yet: whether clocks were set is asked when it fails
     longest = runner.rule.retry.max_age if runner is not None else 0.0
-    return replace(delivery, due_at=steady_time.reached(delivery.due_at, longest))
+    due_at = steady_time.reached(delivery.due_at, longest)
+    return replace(delivery, due_at=due_at, created_at=steady_time.begun(delivery.created_at))
+
+
+def failed(delivery: Delivery, outcome: Retrying, runner: Runner) -> Delivery:
+    """A delivery whose attempt has failed, with its times in steady time likewise."""
+    known = (
+        delivery
+        if delivery.attempts
+        else replace(delivery, created_at=steady_time.begun(delivery.created_at))
+    )
+    due_at = steady_time.reached(outcome.due_at, runner.rule.retry.max_age)
+    return replace(delivery.after(outcome), due_at=due_at, created_at=created_at)
 
 
 def describe(error: BaseException) -> str:

@@ -15,6 +15,9 @@ def clock() -> float:
     return time.clock_gettime(_CLOCK)
 
 
+SET = timedelta(seconds=1)
+"""Clocks that differ by this much were set; less is the time between two looks."""
+
 _ORIGIN = datetime.now(UTC) - timedelta(seconds=clock())
 """The time of day at which `clock` stood at nought, as it looked when this process began."""
 
@@ -29,10 +32,20 @@ def reached(moment: datetime, longest: float) -> datetime:
 
     Another process may have fixed it by a clock that has been put right since.
     """
-    ahead = (moment - datetime.now(UTC)).total_seconds()
-    return now() + timedelta(seconds=min(ahead, longest))
+    return min(moment + _set_back(), now() + timedelta(seconds=longest))
+
+
+def begun(moment: datetime) -> datetime:
+    """When `moment`, a time of day that has passed, was in steady time; the later one in doubt."""
+    return max(moment, moment + _set_back())
 
 
 def seconds_since(moment: datetime) -> float:
     """Seconds since `moment`, a time of day, as far as the time of day and steady time agree: the fewer."""
     return (min(datetime.now(UTC), now()) - moment).total_seconds()
+
+
+def _set_back() -> timedelta:
+    """How far the time of day has been set back since this process began, negative when it was set forth."""
+    difference = now() - datetime.now(UTC)
+    return difference if abs(difference) >= SET else timedelta(0)
