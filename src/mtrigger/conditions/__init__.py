@@ -8,8 +8,19 @@ docs/conditions.md describes the language.
 
 from mtrigger.conditions.condition import Condition, Reading, parse, parse_mapping
 from mtrigger.conditions.filters import Pushed
+from mtrigger.conditions.generation import Holds
 from mtrigger.conditions.server_values import NotTranslatable
 from mtrigger.conditions.syntax import Node
 from mtrigger.conditions.tracing import Trace
 
-__all__ = ["Condition", "Node", "NotTranslatable", "Pushed", "Reading", "Trace", "parse", "parse_mapping"]
+__all__ = [
+    "Condition",
+    "Holds",
+    "Node",
+    "NotTranslatable",
+    "Pushed",
+    "Reading",
+    "Trace",
+    "parse",
+    "parse_mapping",
+]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from mtrigger.conditions.syntax import Path
 from mtrigger.events import ChangeEvent
@@ -25,17 +25,27 @@ class Scope:
         match path.root:
             case "document":
                 return self.document
-            case "before":
-                return self.event.before or _NOTHING
             case "element":
                 return self.element
-            case "event":
-                return event_facts(self.event)
+            case "before" | "event" as root:
+                return outermost(self.event, root)
 
 
 def scope(event: ChangeEvent, now: datetime) -> Scope:
-    """The scope of a whole condition: the document after the change, or what is known of it."""
-    return Scope(event, now, event.key if event.document is None else event.document)
+    """The scope of a whole condition."""
+    return Scope(event, now, outermost(event, "document"))
+
+
+def outermost(event: ChangeEvent, root: Literal["document", "before", "event"]) -> Mapping[str, Any]:
+    """What paths of a whole condition begin in: the document after the change or what is known of it, the one
+    before, or the facts of the event."""
+    match root:
+        case "document":
+            return event.key if event.document is None else event.document
+        case "before":
+            return event.before or _NOTHING
+        case "event":
+            return event_facts(event)
 
 
 def event_facts(event: ChangeEvent) -> dict[str, Any]:

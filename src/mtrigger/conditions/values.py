@@ -155,7 +155,7 @@ def order_within(shared: TypeClass, left: Any, right: Any) -> int:
         case TypeClass.DATE:
             return _sign(milliseconds(left), milliseconds(right))
         case TypeClass.BINARY:
-            return _sign(_binary_key(left), _binary_key(right))
+            return _sign(binary_key(left), binary_key(right))
         case TypeClass.TIMESTAMP:
             return _sign((left.time, left.inc), (right.time, right.inc))
         case TypeClass.REGEX:
@@ -206,7 +206,8 @@ def _order_arrays(left: Any, right: Any) -> int:
     return _sign(len(left), len(right))
 
 
-def _binary_key(value: Any) -> tuple[int, int, bytes]:
+def binary_key(value: Any) -> tuple[int, int, bytes]:
+    """Length, subtype and bytes: what binary values are ordered by."""
     if isinstance(value, UUID):
         return 16, 4, value.bytes
     return len(value), value.subtype if isinstance(value, Binary) else 0, bytes(value)

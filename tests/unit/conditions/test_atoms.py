@@ -140,7 +140,7 @@ def holds(atom: Atom, fields: dict[str, Any]) -> bool:
     st.one_of(expressions, expressions.map("became({})".format), filters, filters),
     st.lists(st.integers(0, 2**32), min_size=30, max_size=30),
 )
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_condition_never_holds_without_one_atom_of_each_alternative(
     written: str | dict[str, Any], seeds: list[int]
 ) -> None:
