@@ -77,11 +77,7 @@ def loaded(delivery: Delivery, runner: Runner | None) -> Delivery:
 
 def failed(delivery: Delivery, outcome: Retrying, runner: Runner) -> Delivery:
     """A delivery whose attempt has failed, with its times in steady time likewise."""
-    known = (
-        delivery
-        if delivery.attempts
-        else replace(delivery, created_at=steady_time.begun(delivery.created_at))
-    )
+    created_at = delivery.created_at if delivery.attempts else steady_time.begun(delivery.created_at)
     due_at = steady_time.reached(outcome.due_at, runner.rule.retry.max_age)
     return replace(delivery.after(outcome), due_at=due_at, created_at=created_at)
 
