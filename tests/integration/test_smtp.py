@@ -199,6 +199,21 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_no_failure(
     assert len(smtp_sink.mails) == 3
 
 
+async def test_all_rules_share_the_connections_to_their_server(smtp_sink: SmtpSink) -> None:
+    """Forty mails of four actions over two connections: each rule has a limit of its own, the server has one."""
+    services = Services(Templates(None), SmtpServer.parse(smtp_sink.url + "&connections=2"))
+    settings = {"to": READER, "subject": "{{ document.n }}", "text": "x"}
+    actions = [KIND.open(KIND.config.model_validate(settings), services) for _ in range(4)]
+    try:
+        await asyncio.gather(
+            *(action.run(work_for_document({"n": n})) for n in range(10) for action in actions)
+        )
+    finally:
+        await services.close()
+    assert len(smtp_sink.mails) == 40
+    assert smtp_sink.connections == 2
+
+
 async def test_a_421_on_a_kept_connection_is_no_failure(smtp_sink: SmtpSink, pool_for: Pools) -> None:
     """A server that closes idle clients politely."""
     pool = pool_for(smtp_sink.url)

@@ -7,11 +7,13 @@ command is refused.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _LONGEST_LOCAL_PART = 64  # octets; RFC 5321, 4.5.3.1.1
 _LONGEST_DOMAIN = 253
 _LONGEST_NAME = 500
 _MOST_ADDRESSES = 200
+_REMEMBERED = 1_000  # texts: those of rules are the same for every mail
 
 _LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*")
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
@@ -33,6 +35,7 @@ class MailAddress:
         return f"{self.local_part}@{self.domain}"
 
 
+@lru_cache(_REMEMBERED)
 def parse_addresses(text: str) -> tuple[MailAddress, ...]:
     """All addresses in `text`, in order. Raises ValueError with a sentence naming the one that is none."""
     found = [parse_address(part) for part in _split(text) if part.strip()]
@@ -41,6 +44,7 @@ def parse_addresses(text: str) -> tuple[MailAddress, ...]:
     return tuple(found)
 
 
+@lru_cache(_REMEMBERED)
 def parse_address(text: str) -> MailAddress:
     """The one address in `text`. Raises ValueError with a sentence."""
     named = _NAMED.fullmatch(text.strip())

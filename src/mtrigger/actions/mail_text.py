@@ -28,6 +28,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _ATTRIBUTE = re.compile(r"([^\s\"'<>/=]+)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>=`]+)))?", re.DOTALL)
+_OF_INTEREST = re.compile(r"hidden|display|href|alt", re.IGNORECASE)
 _RAW = {
     tag: re.compile(rf"(.*?)(?:</{tag}[^>]*>|\Z)", re.DOTALL | re.IGNORECASE)
     for tag in ("script", "style", "title")
@@ -76,7 +77,7 @@ class _Reader:
 
     def start(self, tag: str, written: str) -> None:
         """An element begins, with these attributes as they are written."""
-        attributes = _attributes(written) if written.strip("/ \n") else {}
+        attributes = _attributes(written) if _OF_INTEREST.search(written) else {}
         hides = (
             tag in _INVISIBLE or "hidden" in attributes or _HIDDEN_STYLE.search(attributes.get("style", ""))
         )

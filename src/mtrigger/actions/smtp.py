@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import aiosmtplib
 
+from mtrigger.actions.smtp_replies import Refusal, in_one_line, listed, reason_of, reply_of
 from mtrigger.actions.smtp_server import SmtpServer
 from mtrigger.errors import PermanentError
 
@@ -32,11 +33,9 @@ IDLE_SECONDS = 60.0
 _DATA_SECONDS = 600.0
 """How long the answer to a mail may take (RFC 5321, 4.5.3.2.6): giving up earlier makes doubles."""
 _QUIT_SECONDS = 2.0
-_SHOWN_REPLY = 300
 
 _SERVICE_NOT_AVAILABLE = 421
 _AUTHENTICATION_REQUIRED = 530
-_TOO_MANY_RECIPIENTS = 552  # to RCPT it means 452: RFC 5321, 4.5.3.1.10
 
 
 class MailNotSent(Exception):  # noqa: N818 - says what is the case; a later attempt may succeed
@@ -51,21 +50,8 @@ class _ConnectionGone(Exception):  # noqa: N818 - not an error when the connecti
 class _Connection:
     client: aiosmtplib.SMTP
     mails: int = 0
+    unfinished: bool = False
     closing: asyncio.TimerHandle | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    recipient: str
-    code: int
-    reply: str
-
-    @property
-    def temporary(self) -> bool:
-        return self.code < 500 or self.code == _TOO_MANY_RECIPIENTS
-
-    def __str__(self) -> str:
-        return f"{self.recipient} ({self.reply})"
 
 
 class SmtpPool:
@@ -169,12 +155,12 @@ class SmtpPool:
         except aiosmtplib.SMTPAuthenticationError as error:
             client.close()
             raise MailNotSent(
-                f"{self._name} refuses the login of {server.user} ({_reply(error)}): check the user and the "
-                "password in MTRIGGER_SMTP_URL; mails wait and are tried again"
+                f"{self._name} refuses the login of {server.user} ({reply_of(error)}): check the user and "
+                "the password in MTRIGGER_SMTP_URL; mails wait and are tried again"
             ) from error
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             client.close()
-            raise MailNotSent(f"{self._name}: {step}: {_reason(error)}") from error
+            raise MailNotSent(f"{self._name}: {step}: {reason_of(error)}") from error
         except BaseException:
             client.close()
             raise
@@ -185,8 +171,9 @@ class SmtpPool:
     ) -> str:
         client = connection.client
         try:
-            if connection.mails:
+            if connection.unfinished:
                 await client.rset()
+            connection.unfinished = True
             await self._begin(client, sender, recipients, message)
             refusals = [
                 refusal
@@ -195,13 +182,14 @@ class SmtpPool:
             ]
         except aiosmtplib.SMTPResponseException as error:
             if error.code == _SERVICE_NOT_AVAILABLE:
-                raise _ConnectionGone(_reply(error)) from error
-            raise MailNotSent(f"{self._name}: {_reply(error)}") from error
+                raise _ConnectionGone(reply_of(error)) from error
+            raise MailNotSent(f"{self._name}: {reply_of(error)}") from error
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            raise _ConnectionGone(_reason(error)) from error
+            raise _ConnectionGone(reason_of(error)) from error
         self._judge(refusals, recipients)
         answer = await self._data(client, recipients, message)
-        refused = f"; refused for good: {_listed(refusals)}" if refusals else ""
+        connection.unfinished = False  # a mail that was taken leaves nothing behind: RFC 5321, 4.1.1.4
+        refused = f"; refused for good: {listed(refusals)}" if refusals else ""
         return answer + refused
 
     async def _begin(
@@ -218,20 +206,22 @@ class SmtpPool:
         except aiosmtplib.SMTPSenderRefused as error:
             if error.code == _AUTHENTICATION_REQUIRED:
                 raise MailNotSent(
-                    f"{self._name} wants a login first ({_reply(error)}): put user and password into "
+                    f"{self._name} wants a login first ({reply_of(error)}): put user and password into "
                     "MTRIGGER_SMTP_URL; mails wait and are tried again"
                 ) from error
             if error.code >= 500:
-                raise PermanentError(f"{self._name} refuses the sender {sender}: {_reply(error)}") from error
+                raise PermanentError(
+                    f"{self._name} refuses the sender {sender}: {reply_of(error)}"
+                ) from error
             raise
 
-    def _judge(self, refusals: Sequence[_Refusal], recipients: Sequence[str]) -> None:
+    def _judge(self, refusals: Sequence[Refusal], recipients: Sequence[str]) -> None:
         waiting = [refusal for refusal in refusals if refusal.temporary]
         if waiting:
             others = "; the others wait for it" if len(refusals) < len(recipients) else ""
-            raise MailNotSent(f"{self._name} does not take mail for now for {_listed(waiting)}{others}")
+            raise MailNotSent(f"{self._name} does not take mail for now for {listed(waiting)}{others}")
         if len(refusals) == len(recipients):
-            raise PermanentError(f"{self._name} refuses {_listed(refusals)}")
+            raise PermanentError(f"{self._name} refuses {listed(refusals)}")
 
     async def _data(self, client: aiosmtplib.SMTP, recipients: Sequence[str], message: bytes) -> str:
         seconds = max(self.server.timeout, _DATA_SECONDS)
@@ -240,16 +230,16 @@ class SmtpPool:
         except aiosmtplib.SMTPDataError as error:
             if error.code >= 500:
                 raise PermanentError(
-                    f"{self._name} refuses the mail for {', '.join(recipients)}: {_reply(error)}"
+                    f"{self._name} refuses the mail for {', '.join(recipients)}: {reply_of(error)}"
                 ) from error
-            raise MailNotSent(f"{self._name}: {_reply(error)}") from error
+            raise MailNotSent(f"{self._name}: {reply_of(error)}") from error
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             client.close()
             raise MailNotSent(
-                f"{self._name}: the connection broke before the answer to the mail ({_reason(error)}); "
+                f"{self._name}: the connection broke before the answer to the mail ({reason_of(error)}); "
                 "if it was taken, the next attempt repeats it with the same Message-ID"
             ) from error
-        return f"{response.code} {_flat(response.message)}"
+        return f"{response.code} {in_one_line(response.message)}"
 
 
 async def _greet(client: aiosmtplib.SMTP) -> None:
@@ -260,41 +250,11 @@ async def _greet(client: aiosmtplib.SMTP) -> None:
         await client.helo()
 
 
-async def _recipient_refused(client: aiosmtplib.SMTP, recipient: str) -> _Refusal | None:
+async def _recipient_refused(client: aiosmtplib.SMTP, recipient: str) -> Refusal | None:
     try:
         await client.rcpt(recipient, encoding="utf-8")
     except aiosmtplib.SMTPRecipientRefused as error:
         if error.code == _SERVICE_NOT_AVAILABLE:
             raise
-        return _Refusal(recipient, error.code, _reply(error))
+        return Refusal(recipient, error.code, reply_of(error))
     return None
-
-
-def _listed(refusals: Sequence[_Refusal]) -> str:
-    return ", ".join(str(refusal) for refusal in refusals)
-
-
-def _reply(error: aiosmtplib.SMTPResponseException) -> str:
-    return f"{error.code} {_flat(error.message)}"
-
-
-def _reason(error: BaseException) -> str:
-    """What went wrong, with the way out where there is one."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return (
-                f"its certificate is not trusted: {cause.verify_message}; give the authority that signed it "
-                "with ?ca=/path/ca.pem in MTRIGGER_SMTP_URL"
-            )
-        cause = cause.__cause__ or cause.__context__
-    text = _flat(str(error)) or type(error).__name__
-    if "STARTTLS" in text and "not supported" in text:
-        return "the server offers no STARTTLS; write tls=implicit or tls=none if that is meant"
-    return text
-
-
-def _flat(text: str) -> str:
-    """One printable line: a server's answer is foreign text."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= _SHOWN_REPLY else line[:_SHOWN_REPLY] + "…"
