@@ -29,7 +29,7 @@ class Reading:
 
 
 class Condition:
-    """One `when:`. Immutable; two conditions are equal if their texts are."""
+    """One `when:`. Immutable; two conditions are equal if their texts are, and what these mean."""
 
     def __init__(self, text: str, tree: Node) -> None:
         self._text = text
@@ -39,6 +39,10 @@ class Condition:
     def text(self) -> str:
         """As the user wrote it; a mapping as compact Extended JSON."""
         return self._text
+
+    def written_as(self, text: str) -> "Condition":
+        """The same condition, shown as `text`: as it was before values from outside were filled in."""
+        return Condition(text, self._tree)
 
     @property
     def tree(self) -> Node:
@@ -86,7 +90,7 @@ class Condition:
         return description(self._tree)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Condition) and other._text == self._text
+        return isinstance(other, Condition) and (other._text, other._tree) == (self._text, self._tree)
 
     def __hash__(self) -> int:
         return hash(self._text)

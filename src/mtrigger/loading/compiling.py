@@ -9,11 +9,24 @@ from typing import Any
 from mtrigger import actions
 from mtrigger.actions.base import ConfigMistake
 from mtrigger.conditions import Condition, parse, parse_mapping
+from mtrigger.conditions.mapping import mapping_text
 from mtrigger.config_types import closest
 from mtrigger.errors import ConditionError
 from mtrigger.events import DEAD_LETTER
 from mtrigger.loading.models import On, RuleFile, Test, valid_name
-from mtrigger.loading.nodes import Entry, Mapping, Node, Place, Report, Scalar, Sequence, find, merge, plain
+from mtrigger.loading.nodes import (
+    Entry,
+    Mapping,
+    Node,
+    Place,
+    Report,
+    Scalar,
+    Sequence,
+    find,
+    merge,
+    plain,
+    written,
+)
 from mtrigger.loading.scalar_text import place_in
 from mtrigger.loading.sources import check_source, operations_of
 from mtrigger.loading.validation import dotted, shown, validate
@@ -86,7 +99,7 @@ def compile_rule(draft: Draft, name: str, templates: Templates, report: Report) 
 def _condition(node: Node, report: Report) -> Condition | None:
     if isinstance(node, Mapping):
         try:
-            return parse_mapping(plain(node))
+            return parse_mapping(plain(node)).written_as(mapping_text(written(node)))
         except ConditionError as error:
             report.add(_named_key(node, error.message) or node.place, str(error))
         return None
@@ -98,7 +111,7 @@ def _condition(node: Node, report: Report) -> Condition | None:
         )
         return None
     try:
-        return parse(node.value)
+        return parse(node.value).written_as(node.raw)
     except ConditionError as error:
         report.add(place_in(node, error.line, error.column), f"`when`: {error}", node)
     return None

@@ -112,6 +112,15 @@ def plain(node: Node) -> Any:
     return {key: plain(entry.node) for key, entry in node.entries.items()}
 
 
+def written(node: Node) -> Any:
+    """The same as it stands in the file, before `${…}` was filled in."""
+    if isinstance(node, Scalar):
+        return node.raw if node.fills else node.value
+    if isinstance(node, Sequence):
+        return [written(item) for item in node.items]
+    return {key: written(entry.node) for key, entry in node.entries.items()}
+
+
 def find(node: Node, path: Path) -> tuple[Node, Place]:
     """The node at `path` and the place of its key (of itself in a list); the nearest one above if it is not
     there."""

@@ -4,6 +4,7 @@ import pytest
 
 from mtrigger.actions.webhook import WebhookConfig
 from support.rules_folder import SMALLEST, RulesFolder
+from support.samples import NOW
 
 SECRET = "hunter2-of-mine"
 
@@ -118,3 +119,20 @@ def test_a_secret_does_not_show_in_the_repr_of_a_rule(folder: RulesFolder) -> No
     (rule,) = folder.load({"S": SECRET}).rules
     assert isinstance(rule.actions[0].config, WebhookConfig)
     assert SECRET not in repr(rule)
+
+
+@pytest.mark.parametrize(
+    "when", ["key == '${S}' and n > ${N}", "{key: '${S}', n: {$gt: '${N}'}, in: [{a: '${S}'}]}"]
+)
+def test_a_condition_is_shown_as_it_was_written(folder: RulesFolder, when: str) -> None:
+    """`mtrigger check --json` prints it; what holds is what was filled in."""
+    folder.write("rule.yaml", f"on: {{collection: a.b}}\nwhen: {when}\ndo: [{{log: x}}]\n")
+
+    (rule,), (other,) = (folder.load({"S": secret, "N": "1"}).rules for secret in (SECRET, "another"))
+
+    assert rule.condition is not None
+    assert other.condition is not None
+    assert SECRET not in rule.condition.text
+    assert rule.condition.text.count("${") == when.count("${")
+    assert SECRET in str(rule.condition.filter(NOW))
+    assert rule.condition != other.condition
