@@ -1,6 +1,6 @@
 """Every comparison, one after the other, and all rows as one table.
 
-python -m benchmarks [--events N] [--rounds N] [--json]
+python -m benchmarks [--events N] [--rounds N] [--json] [--uri URI]
 """
 
 from collections.abc import Iterator

@@ -2,7 +2,7 @@
 
 The limit is a loop over the asynchronous driver's `watch()` that awaits the same function and stores nothing.
 
-    python -m benchmarks.acting [--events N] [--rounds N] [--json]
+    python -m benchmarks.acting [--events N] [--rounds N] [--json] [--uri URI]
 """
 
 import asyncio
@@ -49,7 +49,7 @@ def calling(history: History) -> float:
 
 def measure(sizes: Sizes) -> Iterator[Row]:
     """One row."""
-    with mongod() as uri, rules_folder(EVERY_ORDER) as rules:
+    with mongod(sizes.uri) as uri, rules_folder(EVERY_ORDER) as rules:
         history = write_orders(uri, sizes.of(EVENTS), 1)
         sides = {
             "mtrigger": partial(catch_up, history, rules, history.count),

@@ -12,10 +12,12 @@ ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much to measure: `rounds` of each side; `events` instead of a benchmark's own number, if given."""
+    """How much to measure, and where: `rounds` of each side; `events` instead of a benchmark's own number, if
+    given; at the replica set `uri`, or at an embedded server of the benchmark's own."""
 
     rounds: int = ROUNDS
     events: int | None = None
+    uri: str = ""
 
     def of(self, usual: int) -> int:
         """The number of events for a benchmark that usually takes `usual`."""
@@ -29,15 +31,19 @@ def run(measure: Measure, about: str) -> None:
     """Read the options, measure and print the table. `about` is what `--help` says."""
     options = parser(about).parse_args()
     set_up_logging("text", "error")
-    rows = list(measure(Sizes(options.rounds, options.events)))
-    print(as_json(rows) if options.json else as_text(rows))
+    rows: list[Row] = []
+    try:
+        rows.extend(measure(Sizes(options.rounds, options.events, options.uri)))
+    finally:  # what was measured is told also when the rest was not
+        print(as_json(rows) if options.json else as_text(rows))
 
 
 def parser(about: str) -> argparse.ArgumentParser:
-    """The options that every benchmark has: `events` (None for its own number), `rounds` and `json`."""
+    """The options of every benchmark: `events` (None for its own number), `rounds`, `uri` and `json`."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--events", type=_positive, help="events in each benchmark instead of its own number")
     parser.add_argument("--rounds", type=_positive, default=ROUNDS, help="turns of each side (%(default)s)")
+    parser.add_argument("--uri", default="", help="a replica set to use instead of one of its own")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser
 

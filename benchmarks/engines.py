@@ -7,7 +7,6 @@ when the last delivery is settled in the outbox. Opening the stream is within, t
 import asyncio
 import tempfile
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 
 from benchmarks.calls import expect
-from benchmarks.history import History
+from benchmarks.history import History, state_database
 from mtrigger.actions.smtp_server import SmtpServer
 from mtrigger.engine import started
 from mtrigger.settings import Settings
@@ -54,8 +53,8 @@ def rules_folder(*rules: str, templates: Mapping[str, str] = NO_TEMPLATES) -> It
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[float]:
-    """The engine, while it runs; the moment it began to (of `perf_counter`). It is stopped in good order, and
-    what it ends with is raised here."""
+    """The engine, while it runs; the moment it began to (of `perf_counter`). It is stopped in good order;
+    what it dies of is raised here."""
     stop = Stop()
     async with (
         started(settings, lambda _work, _preview: None) as engine,
@@ -69,28 +68,28 @@ async def running(settings: Settings) -> AsyncIterator[float]:
             stop.request()
 
 
-async def finished(
+def finished(
     history: History, rules: Path, deliveries: int, reached: Reached, smtp: SmtpServer | None = None
 ) -> float:
     """Run the engine over `history` until `reached` returns and `deliveries` outcomes are written; how many
     seconds that took."""
-    state_db = f"state_{uuid.uuid4().hex[:8]}"
-    settings = Settings(
-        rules=rules, uri=history.uri, state_db=state_db, start_from=history.since.isoformat(), smtp=smtp
-    )
-    async with AsyncMongoClient[dict[str, Any]](history.uri) as client:
-        outbox = client[state_db]["deliveries"]
-        try:
-            async with running(settings) as began:
-                async with asyncio.timeout(LONGEST):
-                    await reached(outbox)
-                    await settled(outbox)
-                seconds = time.perf_counter() - began
-            delivered = await outbox.count_documents({"status": "delivered"})
-            assert delivered == deliveries, f"{deliveries} deliveries were owed, {delivered} were made"
-        finally:
-            await client.drop_database(state_db)
+    with state_database(history.uri) as state:
+        settings = Settings(
+            rules=rules, uri=history.uri, state_db=state.name, start_from=history.since.isoformat(), smtp=smtp
+        )
+        seconds = asyncio.run(_seconds(settings, reached))
+        delivered = state["deliveries"].count_documents({"status": "delivered"})
+        assert delivered == deliveries, f"{deliveries} deliveries were owed, {delivered} were made"
     return seconds
+
+
+async def _seconds(settings: Settings, reached: Reached) -> float:
+    async with AsyncMongoClient[dict[str, Any]](settings.uri) as client:
+        outbox = client[settings.state_db]["deliveries"]
+        async with running(settings) as began, asyncio.timeout(LONGEST):
+            await reached(outbox)
+            await settled(outbox)
+            return time.perf_counter() - began
 
 
 async def settled(outbox: Outbox) -> None:
@@ -114,7 +113,7 @@ def catch_up(history: History, rules: Path, deliveries: int) -> float:
     async def reached(_outbox: Outbox) -> None:
         await counter.reached.wait()
 
-    seconds = asyncio.run(finished(history, rules, deliveries, reached))
+    seconds = finished(history, rules, deliveries, reached)
     assert counter.count == deliveries, f"{deliveries} calls were owed, {counter.count} were made"
     return history.count / seconds
 
@@ -125,4 +124,4 @@ def deliver(history: History, rules: Path, smtp: SmtpServer | None = None) -> fl
     async def reached(outbox: Outbox) -> None:
         await stored(outbox, history.count)
 
-    return history.count / asyncio.run(finished(history, rules, history.count, reached, smtp))
+    return history.count / finished(history, rules, history.count, reached, smtp)

@@ -1,17 +1,16 @@
 """How the rate of catching up grows or falls: with the number of rules, and with the share of what matches.
 
-Over the number of rules it runs beside the raw loop that leaves all filtering to the server, with one `$or` of
-all conditions (not of 10,000: that would take minutes); over the share of what matches, beside the raw loops of
-`benchmarks.catching_up`. All take turns; printed and drawn are medians.
+Over the number of rules it runs beside the raw loop that leaves all filtering to the server, with one `$or`
+of all conditions (not of 10,000: that would take minutes); over the share of what matches, beside the raw
+loops of `benchmarks.catching_up`. At each value all of them take turns; printed and drawn are medians.
 
-    python -m benchmarks.growth [--events N] [--rounds N] [--json] [--plot FILE.svg]
+    python -m benchmarks.growth [--events N] [--rounds N] [--json] [--uri URI] [--plot FILE.svg]
 """
 
 import json
 import statistics
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from benchmarks.catching_up import ONE_RULE, customer_rules, filtering, matching
 from benchmarks.command import Sizes, parser
 from benchmarks.engines import catch_up, rules_folder
 from benchmarks.history import BIG, COLLECTION, DATABASE, Document, History, mongod, write_orders
-from benchmarks.rounds import Side, take_turns
+from benchmarks.rounds import take_turns
 from mtrigger.logs import set_up_logging
 
 EVENTS = 50_000
@@ -37,16 +36,24 @@ MOST_TRIED = 5_000_000
 """Conditions that the `$or` may try in one run: with many of them it reads the first part of the history."""
 
 
-Point = tuple[str, float]
-"""A side's name, and the value of what grows."""
-
-
 @dataclass(frozen=True, slots=True)
 class Growth:
     """What grows, and for each side its events a second at each value where it was measured."""
 
     over: str
     curves: Mapping[str, Mapping[float, float]]
+
+
+class Curves:
+    """Gathers the medians of each side, value by value: a history is read before the next one is written."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, dict[float, float]] = {}
+
+    def add(self, value: float, rates: Mapping[str, Sequence[float]]) -> None:
+        """What the sides came to at one value, a rate a round."""
+        for name, of_rounds in rates.items():
+            self.of.setdefault(name, {})[value] = statistics.median(of_rounds)
 
 
 def one_or(history: History, conditions: int) -> float:
@@ -72,39 +79,34 @@ def one_or(history: History, conditions: int) -> float:
 
 
 def over_rules(sizes: Sizes) -> Growth:
-    """1 % of the events match, each of them one of more and more rules."""
-    sides: dict[Point, Side] = {}
-    with mongod() as uri, ExitStack() as folders:
+    """1 % of the events match, each of them one of more and more rules (never more than there are events)."""
+    count, curves = sizes.of(EVENTS), Curves()
+    with mongod(sizes.uri) as uri:
         for number in RULES:
-            folder = folders.enter_context(rules_folder(*customer_rules(number)))
-            history = write_orders(uri, sizes.of(EVENTS), 0.01, number)
-            sides["mtrigger", number] = partial(catch_up, history, folder, history.big)
-            if number <= MOST_CONDITIONS:
-                sides["raw loop, one $or", number] = partial(one_or, history, number)
-        return measured("number of rules", sides, sizes.rounds)
+            if number > count:
+                break
+            with rules_folder(*customer_rules(number)) as folder:
+                history = write_orders(uri, count, 0.01, number)
+                sides = {"mtrigger": partial(catch_up, history, folder, history.big)}
+                if number <= MOST_CONDITIONS:
+                    sides["raw loop, one $or"] = partial(one_or, history, number)
+                curves.add(number, take_turns(f"growth, rules: {number:,}", sides, sizes.rounds))
+    return Growth("number of rules", curves.of)
 
 
 def over_shares(sizes: Sizes) -> Growth:
     """One rule, which more and more of the events match."""
-    sides: dict[Point, Side] = {}
-    with mongod() as uri, rules_folder(ONE_RULE) as folder:
+    curves = Curves()
+    with mongod(sizes.uri) as uri, rules_folder(ONE_RULE) as folder:
         for share in SHARES:
             history = write_orders(uri, sizes.of(EVENTS), share)
-            sides["mtrigger", 100 * share] = partial(catch_up, history, folder, history.big)
-            sides["raw loop, same $match", 100 * share] = partial(matching, history)
-            sides["raw loop, filter in Python", 100 * share] = partial(filtering, history)
-        return measured("share of events that match (%)", sides, sizes.rounds)
-
-
-def measured(over: str, sides: Mapping[Point, Side], rounds: int) -> Growth:
-    """Let all sides take turns, and gather their medians by name and value."""
-    named = {f"{name} at {value:g}": side for (name, value), side in sides.items()}
-    curves: dict[str, dict[float, float]] = {}
-    for (name, value), rates in zip(
-        sides, take_turns(f"growth over {over}", named, rounds).values(), strict=True
-    ):
-        curves.setdefault(name, {})[value] = statistics.median(rates)
-    return Growth(over, curves)
+            sides = {
+                "mtrigger": partial(catch_up, history, folder, history.big),
+                "raw loop, same $match": partial(matching, history),
+                "raw loop, filter in Python": partial(filtering, history),
+            }
+            curves.add(100 * share, take_turns(f"growth, matching: {share:.1%}", sides, sizes.rounds))
+    return Growth("share of events that match (%)", curves.of)
 
 
 def as_text(growth: Growth) -> str:
@@ -125,7 +127,7 @@ def main() -> None:
     options.add_argument("--plot", type=Path, help="draw both into this SVG (needs the extra `bench`)")
     given = options.parse_args()
     set_up_logging("text", "error")
-    sizes = Sizes(given.rounds, given.events)
+    sizes = Sizes(given.rounds, given.events, given.uri)
     growths = [over_rules(sizes), over_shares(sizes)]
     if given.json:
         print(json.dumps([asdict(growth) for growth in growths], indent=2))

@@ -1,8 +1,10 @@
 """A MongoDB of the benchmark's own, and a history of orders in it that every side reads from one place."""
 
+import os
 import random
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +14,13 @@ from typing import Any
 
 from bson.timestamp import Timestamp
 from pymongo import MongoClient
+from pymongo.database import Database
 
 from mtrigger.embedded import EmbeddedServer
 
 Document = dict[str, Any]
 
-DATABASE, COLLECTION = "shop", "orders"
+DATABASE, COLLECTION = f"mtrigger_bench_{os.getpid()}", "orders"
 BIG = 10_000
 """Orders above this amount are the ones a rule wants."""
 
@@ -26,7 +29,7 @@ _AT_ONCE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Changes in `shop.orders` of the server at `uri`: `count` of them since `since` (aware), of which `big`
+    """Changes in the collection of the server at `uri`: `count` of them since `since` (aware), of which `big`
     are about big orders. The last one is."""
 
     uri: str
@@ -41,13 +44,31 @@ class History:
 
 
 @contextmanager
-def mongod() -> Iterator[str]:
-    """A replica set of one, as `mtrigger demo` starts it; its address."""
+def mongod(uri: str) -> Iterator[str]:
+    """The address of a replica set: `uri`, or where that is empty one like that of `mtrigger demo`."""
+    if uri:
+        try:
+            yield uri
+        finally:
+            with MongoClient[Document](uri) as client:
+                client.drop_database(DATABASE)
+        return
     with (
         tempfile.TemporaryDirectory(prefix="mtrigger-bench-") as folder,
         EmbeddedServer.start(Path(folder) / "data") as server,
     ):
         yield server.uri
+
+
+@contextmanager
+def state_database(uri: str) -> Iterator[Database[Document]]:
+    """An empty database for the state of an engine, dropped afterwards."""
+    with MongoClient[Document](uri, tz_aware=True) as client:
+        state = client[f"{DATABASE}_state_{uuid.uuid4().hex[:8]}"]
+        try:
+            yield state
+        finally:
+            client.drop_database(state)
 
 
 def big_ones(count: int, share: float) -> int:

@@ -4,14 +4,13 @@ The limit is a coroutine that awaits the next change of the asynchronous driver'
 aiohttp, in the same process as the inserts, as mtrigger is. The time runs from just before the insert to the
 moment the receiver, another process, has the request.
 
-    python -m benchmarks.latency [--events N] [--rounds N] [--json]
+    python -m benchmarks.latency [--events N] [--rounds N] [--json] [--uri URI]
 """
 
 import asyncio
 import json
 import statistics
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -22,7 +21,7 @@ from pymongo import AsyncMongoClient
 
 from benchmarks.command import Sizes, run
 from benchmarks.engines import rules_folder, running
-from benchmarks.history import COLLECTION, DATABASE, Document, mongod, orders
+from benchmarks.history import COLLECTION, DATABASE, Document, mongod, orders, state_database
 from benchmarks.rounds import tell
 from benchmarks.sinks import Sink, sink
 from benchmarks.table import Row
@@ -44,9 +43,9 @@ _SETTLING = 1.0
 @asynccontextmanager
 async def through_mtrigger(uri: str, rules: Path) -> AsyncIterator[None]:
     """mtrigger, at work."""
-    state_db = f"state_{uuid.uuid4().hex[:8]}"
-    async with running(Settings(rules=rules, uri=uri, state_db=state_db)):
-        yield
+    with state_database(uri) as state:
+        async with running(Settings(rules=rules, uri=uri, state_db=state.name)):
+            yield
 
 
 @asynccontextmanager
@@ -98,7 +97,7 @@ async def _inserting(
 def measure(sizes: Sizes) -> Iterator[Row]:
     """Two rows: the median and the 99th percentile."""
     count = sizes.of(EVENTS)
-    with mongod() as uri, sink("http") as receiver, rules_folder(rule(receiver.port)) as rules:
+    with mongod(sizes.uri) as uri, sink("http") as receiver, rules_folder(rule(receiver.port)) as rules:
         sides: dict[str, Callable[[], AbstractAsyncContextManager[None]]] = {
             "mtrigger": lambda: through_mtrigger(uri, rules),
             "raw loop": lambda: by_hand(uri, f"http://127.0.0.1:{receiver.port}/orders"),

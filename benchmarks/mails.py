@@ -3,7 +3,7 @@
 The limit is a loop over four aiosmtplib connections that hands over the bytes of one ready mail: nothing is
 read, rendered, composed or stored. Both send the same mail, one that mtrigger has made.
 
-    python -m benchmarks.mails [--events N] [--rounds N] [--json]
+    python -m benchmarks.mails [--events N] [--rounds N] [--json] [--uri URI]
 """
 
 import asyncio
@@ -100,7 +100,7 @@ def _one_mail(history: History, rules: Path, sink: Sink) -> bytes:
 def measure(sizes: Sizes) -> Iterator[Row]:
     """One row."""
     with (
-        mongod() as uri,
+        mongod(sizes.uri) as uri,
         sink("smtp") as receiver,
         rules_folder(RULE, templates={"order.html.j2": TEMPLATE}) as rules,
     ):

@@ -4,7 +4,7 @@ target that is down.
 Half of the 1,000 rules mail, half post a webhook, all with templates of their own. Memory is the resident set
 size. What is owed is held against the same process before the first change, at its highest.
 
-    python -m benchmarks.memory [--events N] [--json]
+    python -m benchmarks.memory [--events N] [--json] [--uri URI]
 """
 
 import socket
@@ -13,15 +13,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pymongo import MongoClient
-
 from benchmarks.command import Sizes, run
 from benchmarks.engines import rules_folder
-from benchmarks.history import BIG, COLLECTION, DATABASE, Document, mongod, write_orders
+from benchmarks.history import BIG, COLLECTION, DATABASE, mongod, state_database, write_orders
 from benchmarks.mails import TEMPLATE
 from benchmarks.rounds import tell
 from benchmarks.table import Row
-from benchmarks.watching import wait_until, watching
+from benchmarks.watching import watching
 from benchmarks.webhooks import rule
 
 RULES = 1_000
@@ -30,7 +28,7 @@ MOST_IDLE = 160
 MOST_MORE = 60
 """MB."""
 
-_SETTLING = 3.0
+_SETTLING = 1.0
 """Seconds after the start, and after the last delivery was stored, until memory is looked at."""
 
 
@@ -61,38 +59,38 @@ def nobody() -> Iterator[int]:
         yield bound.getsockname()[1]
 
 
-def idle(uri: str) -> float:
-    """MB of a process that has RULES rules and nothing to do."""
+def idle(uri: str, count: int) -> float:
+    """MB of a process that has `count` rules and nothing to do."""
     with (
-        MongoClient[Document](uri) as client,
-        rules_folder(*rules(RULES), templates={"order.html.j2": TEMPLATE}) as folder,
-        watching(uri, folder, client["state_idle"]) as pid,
+        state_database(uri) as state,
+        rules_folder(*rules(count), templates={"order.html.j2": TEMPLATE}) as folder,
+        watching(uri, folder, state) as watch,
     ):
         time.sleep(_SETTLING)
-        return resident(pid)
+        return resident(watch.pid)
 
 
 def owing(uri: str, count: int) -> float:
     """MB that a process takes more than before while it comes to owe `count` webhooks nobody takes."""
     with (
-        MongoClient[Document](uri) as client,
+        state_database(uri) as state,
         nobody() as port,
         rules_folder(rule(port)) as folder,
-        watching(uri, folder, client["state_owing"]) as pid,
+        watching(uri, folder, state) as watch,
     ):
         time.sleep(_SETTLING)
-        before = most = resident(pid)
+        before = most = resident(watch.pid)
         write_orders(uri, count, 1)
-        outbox = client["state_owing"]["deliveries"]
+        outbox = state["deliveries"]
 
         def all_are_owed() -> bool:
             nonlocal most
-            most = max(most, resident(pid))
+            most = max(most, resident(watch.pid))
             return outbox.estimated_document_count() == count
 
-        wait_until(all_are_owed, f"{count:,} deliveries are owed")
+        watch.until(all_are_owed, f"{count:,} deliveries are owed")
         time.sleep(_SETTLING)
-        most = max(most, resident(pid))
+        most = max(most, resident(watch.pid))
         tell(f"memory: {before:.0f} MB before the first change, {most:.0f} MB with {count:,} deliveries owed")
         return most - before
 
@@ -100,10 +98,11 @@ def owing(uri: str, count: int) -> float:
 def measure(sizes: Sizes) -> Iterator[Row]:
     """Two rows."""
     count = sizes.of(EVENTS)
-    with mongod() as uri:
-        mb = idle(uri)
-        tell(f"memory: {mb:.0f} MB with {RULES:,} rules")
-        yield _row(f"memory of {RULES:,} rules, idle", mb, MOST_IDLE, f"{MOST_IDLE} MB at most")
+    with mongod(sizes.uri) as uri:
+        number = min(RULES, count)
+        mb = idle(uri, number)
+        tell(f"memory: {mb:.0f} MB with {number:,} rules")
+        yield _row(f"memory of {number:,} rules, idle", mb, MOST_IDLE, f"{MOST_IDLE} MB at most")
         more = owing(uri, count)
         yield _row(
             f"memory of {count:,} deliveries owed, target down", more, MOST_MORE, f"+ {MOST_MORE} MB at most"

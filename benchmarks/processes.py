@@ -4,23 +4,19 @@ Once with a function that does nothing, where reading and writing is all there i
 needs a good part of two cores; once with a function that computes, which is what more processes are for. Both
 go through the installed command. The time runs from the first delivery to the last outcome in the outbox.
 
-    python -m benchmarks.processes [--events N] [--rounds N] [--json]
+    python -m benchmarks.processes [--events N] [--rounds N] [--json] [--uri URI]
 """
 
-import uuid
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from pymongo import MongoClient
 
 from benchmarks.command import Sizes, run
 from benchmarks.engines import rules_folder
-from benchmarks.history import COLLECTION, DATABASE, Document, History, mongod, write_orders
+from benchmarks.history import COLLECTION, DATABASE, History, mongod, state_database, write_orders
 from benchmarks.rounds import take_turns, tell
 from benchmarks.table import Row, compared
-from benchmarks.watching import State, wait_until, watching
+from benchmarks.watching import State, watching
 
 EVENTS = 20_000
 PROCESSES = 2
@@ -38,18 +34,14 @@ def rules(function: str) -> str:
 
 def watched_by(processes: int, history: History, rules: Path) -> float:
     """Deliveries a second of so many processes, from the first one to the last outcome."""
-    with MongoClient[Document](history.uri, tz_aware=True) as client:
-        state = client[f"state_{uuid.uuid4().hex[:8]}"]
+    with state_database(history.uri) as state:
         options = ("--start-from", history.since.isoformat(), "--processes", str(processes))
-        before = _processor_seconds(client)
-        try:
-            with watching(history.uri, rules, state, *options):
-                wait_until(partial(_all_are_settled, state, history.count), "everything is delivered")
-            seconds = _seconds(state)
-            cores = (_processor_seconds(client) - before) / seconds
-            tell(f"processes: mongod used {cores:.1f} cores beside {processes} of mtrigger")
-        finally:
-            client.drop_database(state)
+        before = _processor_seconds(state)
+        with watching(history.uri, rules, state, *options) as watch:
+            watch.until(partial(_all_are_settled, state, history.count), "everything is delivered")
+        seconds = _seconds(state)
+        cores = (_processor_seconds(state) - before) / seconds
+        tell(f"processes: mongod used {cores:.1f} cores beside {processes} of mtrigger")
     return history.count / seconds
 
 
@@ -68,15 +60,15 @@ def _seconds(state: State) -> float:
     return seconds
 
 
-def _processor_seconds(client: MongoClient[dict[str, Any]]) -> float:
+def _processor_seconds(state: State) -> float:
     """What the server has used of the processors so far."""
-    info = client.admin.command("serverStatus")["extra_info"]
+    info = state.client.admin.command("serverStatus")["extra_info"]
     return float(info["user_time_us"] + info["system_time_us"]) / 1e6
 
 
 def measure(sizes: Sizes) -> Iterator[Row]:
     """Two rows, one for each function."""
-    with mongod() as uri:
+    with mongod(sizes.uri) as uri:
         history = write_orders(uri, sizes.of(EVENTS), 1)
         for what, function in FUNCTIONS.items():
             with rules_folder(rules(function)) as folder:

@@ -4,7 +4,7 @@ The limit is the loop everybody writes: `watch(full_document="updateLookup")` wi
 the filter in Python. Measured twice, because it depends on what the updates touch: the field that the rule is
 about, which the change itself tells; or another field, so that the document has to be looked up.
 
-    python -m benchmarks.updates [--events N] [--rounds N] [--json]
+    python -m benchmarks.updates [--events N] [--rounds N] [--json] [--uri URI]
 """
 
 import time
@@ -88,7 +88,7 @@ def looking_up(history: History) -> float:
 def measure(sizes: Sizes) -> Iterator[Row]:
     """Two rows: of updates that tell what the rule asks, and of others."""
     for change, touched in ((amounts, "of the rule's field"), (statuses, "of another field")):
-        with mongod() as uri, rules_folder(BIG_ORDERS) as rules:
+        with mongod(sizes.uri) as uri, rules_folder(BIG_ORDERS) as rules:
             history = write_updates(uri, sizes.of(EVENTS), change)
             sides = {
                 "mtrigger": partial(catch_up, history, rules, history.big),

@@ -20,9 +20,28 @@ _STOP_SECONDS = 60.0
 _LOOK_EVERY = 0.1
 
 
+class Watch:
+    """The command while it runs."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    def until(self, holds: Callable[[], bool], what: str) -> None:
+        """Look until it holds. Raises TimeoutError, which says that `what` has not come about, and
+        RuntimeError when the command ends before that."""
+        deadline = time.monotonic() + LONGEST
+        while not holds():
+            if (code := self._process.poll()) is not None:
+                raise RuntimeError(f"`mtrigger watch` has ended with {code}, before {what}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"after {LONGEST:g} s it was still not so that {what}")
+            time.sleep(_LOOK_EVERY)
+
+
 @contextmanager
-def watching(uri: str, rules: Path, state: State, *options: str) -> Iterator[int]:
-    """The command at work on the stream, from when it owns it; its process id. It is stopped in good order.
+def watching(uri: str, rules: Path, state: State, *options: str) -> Iterator[Watch]:
+    """The command at work on the stream, from when it owns it. It is stopped in good order.
 
     It logs errors only, and finds the functions of this package because it runs in the current folder.
     """
@@ -30,9 +49,10 @@ def watching(uri: str, rules: Path, state: State, *options: str) -> Iterator[int
     command += ["--state-db", state.name, "--log-level", "error", *options]
     nowhere = {"MTRIGGER_SMTP_URL": "smtp://127.0.0.1:9?tls=none"}  # rules that mail need a server to start
     with subprocess.Popen(command, env={**os.environ, **nowhere}) as process:
+        watch = Watch(process)
         try:
-            wait_until(lambda: _is_owned(state, process), "the command owns the stream")
-            yield process.pid
+            watch.until(lambda: _is_owned(state), "the command owns the stream")
+            yield watch
         finally:
             process.terminate()
             try:
@@ -41,15 +61,5 @@ def watching(uri: str, rules: Path, state: State, *options: str) -> Iterator[int
                 process.kill()
 
 
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """Look until it holds. Raises TimeoutError, which says `what` has not come about."""
-    deadline = time.monotonic() + LONGEST
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"after {LONGEST:g} s it was still not so that {what}")
-        time.sleep(_LOOK_EVERY)
-
-
-def _is_owned(state: State, process: subprocess.Popen[bytes]) -> bool:
-    assert process.poll() is None, f"the command has ended with {process.poll()}"
+def _is_owned(state: State) -> bool:
     return state["checkpoints"].find_one({"lease.owner": {"$gt": ""}}) is not None

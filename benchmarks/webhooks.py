@@ -3,7 +3,7 @@
 The limit is a loop of 100 tasks over one aiohttp session that post bytes which are ready: no change stream,
 no outbox. mtrigger reads each change, stores what is owed, makes the message, posts it, writes the outcome.
 
-    python -m benchmarks.webhooks [--events N] [--rounds N] [--json]
+    python -m benchmarks.webhooks [--events N] [--rounds N] [--json] [--uri URI]
 """
 
 import asyncio
@@ -66,7 +66,7 @@ def by_hand(count: int, sink: Sink) -> float:
 
 def measure(sizes: Sizes) -> Iterator[Row]:
     """One row."""
-    with mongod() as uri, sink("http") as receiver:
+    with mongod(sizes.uri) as uri, sink("http") as receiver:
         history = write_orders(uri, sizes.of(EVENTS), 1)
         sides = {
             "mtrigger": partial(through_mtrigger, history, rule(receiver.port), receiver),
