@@ -228,9 +228,10 @@ async def test_while_the_lease_cannot_be_renewed_nothing_begins_and_what_runs_is
 
 
 async def test_a_renewal_that_hangs_is_given_up_in_time(
-    store: MongoStore, client: AsyncMongoClient[Document]
+    store: MongoStore, client: AsyncMongoClient[Document], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A server that takes the command and does not answer: the doubt comes at two thirds all the same."""
+    """A server that takes the command and does not answer: the doubt comes at two thirds all the same, and
+    says what helps where it is always that slow."""
     tenure = await acquired(store)
 
     async def waiting_at_the_fence() -> asyncio.Task[None] | None:
@@ -246,6 +247,8 @@ async def test_a_renewal_that_hangs_is_given_up_in_time(
             passing = await eventually(waiting_at_the_fence)
         await asyncio.wait_for(passing, PATIENT)
         assert not keeping.done()
+    assert "no answer within 0.2 s" in caplog.text
+    assert "give it more with --lease" in caplog.text
 
 
 async def test_the_lost_reply_to_a_renewal_costs_nothing(proxy: MongoProxy, store: MongoStore) -> None:

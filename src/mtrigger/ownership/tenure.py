@@ -95,14 +95,15 @@ class Tenure:
 
     async def _renew(self) -> None:
         sent_at = clock()
+        patience = self._patience(sent_at)
         try:
-            async with asyncio.timeout(self._patience(sent_at)):
+            async with asyncio.timeout(patience):
                 if not await self._leases.renew(self._stream, self.lease):
                     await self._compare()
         except (PyMongoError, TimeoutError) as error:
             if isinstance(error, PyMongoError) and not passes(error):
                 raise
-            self._doubt(error)
+            self._doubt(str(error) or _too_slow(patience))
         else:
             self._confirm(sent_at)
 
@@ -143,13 +144,10 @@ class Tenure:
         self._sent_at = sent_at
         self._changed.set()
 
-    def _doubt(self, error: Exception) -> None:
+    def _doubt(self, reason: str) -> None:
         """A renewal did not get through: say so once."""
         if not self._in_doubt:
-            log.warning(
-                "the lease could not be renewed; nothing is begun or stored until it is: %s",
-                described(error),
-            )
+            log.warning("the lease could not be renewed; nothing is begun or stored until it is: %s", reason)
         self._in_doubt = True
 
     def _cut_off_if_expired(self) -> None:
@@ -168,6 +166,13 @@ class Tenure:
 def passes(error: PyMongoError) -> bool:
     """Whether `error` is worth trying again."""
     return classify(error) in (Fault.PASSING, Fault.FORBIDDEN)
+
+
+def _too_slow(patience: float) -> str:
+    return (
+        f"no answer within {patience:.2g} s. A renewal may take a third of the lease time: where the state "
+        "database always takes longer, give it more with --lease"
+    )
 
 
 def described(error: Exception) -> str:
