@@ -185,8 +185,8 @@ class Dispatcher:
         line, runner = self._lines.get(key), self._runners.get(key)
         if line is None or runner is None or not self._running:
             return
-        now = steady_time.now()
-        if key not in self._beginning and line.running < runner.concurrency and line.is_ready(now):
+        free = key not in self._beginning and line.running < runner.concurrency
+        if free and line.is_ready(steady_time.now()):
             if self._limits.admits(key.rule):
                 self._beginning.add(key)
                 work = self._work(key, line, runner)
@@ -195,16 +195,16 @@ class Dispatcher:
                 worker.add_done_callback(self._workers.discard)
             else:
                 self._limits.waits(key)
-        self._set_timer(key, line, now)
+        self._set_timer(key, line)
         if line.wants_more and key not in self._loading:
             self._loading.add(key)
             self._start(f"loading of {key.action} of rule {key.rule}", self._load_more(key, line))
 
-    def _set_timer(self, key: LineKey, line: Line, now: datetime) -> None:
+    def _set_timer(self, key: LineKey, line: Line) -> None:
         if (timer := self._timers.pop(key, None)) is not None:
             timer.cancel()
         if (due_at := line.next_due()) is not None:
-            wait = max(0.0, (due_at - now).total_seconds())
+            wait = max(0.0, (due_at - steady_time.now()).total_seconds())
             self._timers[key] = asyncio.get_running_loop().call_later(wait, self._pump, key)
 
     async def _load_more(self, key: LineKey, line: Line) -> None:

@@ -36,6 +36,7 @@ from mtrigger.running.dry_run import Rehearsal
 from mtrigger.settings import Settings
 from mtrigger.stores.base import LineKey, Store
 from mtrigger.stores.layouts import Layout
+from mtrigger.supervision.interpreter import collecting_seldom
 from mtrigger.supervision.stopping import Stop, bounded
 from mtrigger.supervision.supervising import first_error, part, until
 from mtrigger.supervision.threads import in_thread
@@ -71,7 +72,9 @@ async def started(settings: Settings, show: Show) -> AsyncIterator["Engine"]:
         async with state_store(settings, client) as store:
             services = Services(rules.templates, settings.smtp, settings.mail_from)
             try:
-                yield Engine(settings, client, deployment, store, services, show, files, rules)
+                engine = Engine(settings, client, deployment, store, services, show, files, rules)
+                with collecting_seldom():
+                    yield engine
             finally:
                 await services.close()
 

@@ -204,8 +204,7 @@ class ChangeEvent:
     def to_row(self) -> dict[str, Any]:
         """The event as a BSON-ready document, for a delivery's row. Dotted paths are kept as pairs, so that
         they need no escaping."""
-        seldom = {"left_out": list(self.left_out), "flaw": self.flaw, "raw": self.raw}
-        return {
+        row = {
             "token": self.token,
             "operation": self.operation,
             "database": self.database,
@@ -219,8 +218,11 @@ class ChangeEvent:
             "cluster_time": self.cluster_time,
             "time": self.time,
             "image": self.image,
-            **{name: value for name, value in seldom.items() if value},
         }
+        if self.left_out or self.flaw or self.raw:
+            seldom = {"left_out": list(self.left_out), "flaw": self.flaw, "raw": self.raw}
+            row |= {name: value for name, value in seldom.items() if value}
+        return row
 
     @classmethod
     def from_row(cls, row: Document) -> Self:

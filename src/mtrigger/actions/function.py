@@ -25,6 +25,7 @@ from pydantic import AfterValidator, Field
 from mtrigger.actions.base import ActionConfig, ActionKind, ConfigMistake, Preview, Work
 from mtrigger.actions.services import Services
 from mtrigger.config_types import Timeout, closest
+from mtrigger.supervision.cutting import TimeLimit
 from mtrigger.supervision.threads import DaemonThreads
 from mtrigger.templates import SCOPE_NAMES, Templates
 
@@ -86,6 +87,7 @@ class Function:
     def __init__(self, target: str, timeout: float) -> None:
         self._target = target
         self._timeout = timeout
+        self._limit = TimeLimit(timeout)
         self._function = find_function(target)
         self._arguments = arguments_of(self._function, target)
         self._call = self._in_the_loop if _is_async(self._function) else self._in_a_thread
@@ -119,10 +121,10 @@ class Function:
 
     async def _awaited(self, result: Awaitable[Any]) -> Any:
         try:
-            async with asyncio.timeout(self._timeout) as limit:
+            async with self._limit.begun() as limited:
                 return await result
         except TimeoutError:
-            if not limit.expired():
+            if not limited.expired:
                 raise  # the function's own
             raise self._too_long() from None
 

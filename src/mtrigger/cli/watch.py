@@ -40,6 +40,7 @@ def watch(log_format: str, log_level: str, **given: Any) -> None:
     """
     from mtrigger.logs import labelled, set_up_logging
     from mtrigger.settings import Settings, read_mail_settings
+    from mtrigger.supervision.interpreter import run
 
     set_up_logging(log_format, log_level)
     smtp, mail_from = read_mail_settings(os.environ)
@@ -68,11 +69,11 @@ def watch(log_format: str, log_level: str, **given: Any) -> None:
     )
     if process is not None:
         labelled(process=process + 1)
-        asyncio.run(_one_of_several(settings))
+        run(_one_of_several(settings))
     elif processes > 1:
-        asyncio.run(_several(settings))
+        run(_several(settings))
     else:
-        asyncio.run(_alone(settings))
+        run(_alone(settings))
 
 
 async def _alone(settings: Any) -> None:

@@ -160,7 +160,7 @@ class Tenure:
             self._expiry = loop.call_later(left, self._cut_off_if_expired)
             return
         for attempt in self._attempts:
-            attempt.cut_off()
+            attempt.cut.make()
 
 
 def passes(error: PyMongoError) -> bool:

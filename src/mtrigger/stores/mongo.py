@@ -156,7 +156,7 @@ class MongoStore(MongoRecords):
         trouble: list[PyMongoError] = []
         existing: set[str] = set()
         epoch = {"epoch": self._fence.lease.epoch} if self._fence is not None else {}
-        for portion in portions({**row, **epoch} for row in rows.values()):
+        for portion in portions(row | epoch if epoch else row for row in rows.values()):
             existing |= await self._insert_fitting(portion, trouble)
         if not existing:
             return rows.keys()
