@@ -5,7 +5,6 @@ The limit is a loop over the asynchronous driver's `watch()` that awaits the sam
     python -m benchmarks.acting [--events N] [--rounds N] [--json] [--uri URI]
 """
 
-import asyncio
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -18,6 +17,7 @@ from benchmarks.engines import catch_up, rules_folder
 from benchmarks.history import COLLECTION, DATABASE, Document, History, mongod, write_orders
 from benchmarks.rounds import take_turns
 from benchmarks.table import Row, compared
+from mtrigger.supervision import interpreter
 
 EVENTS = 20_000
 
@@ -44,7 +44,7 @@ async def _calling(history: History) -> float:
 
 def calling(history: History) -> float:
     """The loop everybody writes: read a change, await the function."""
-    return asyncio.run(_calling(history))
+    return interpreter.run(_calling(history))
 
 
 def measure(sizes: Sizes) -> Iterator[Row]:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from benchmarks.table import Row, as_json, as_text
+from benchmarks.table import Row, as_json, as_markdown, as_text
 from mtrigger.logs import set_up_logging
 
 ROUNDS = 3
@@ -29,13 +29,16 @@ Measure = Callable[[Sizes], Iterable[Row]]
 
 def run(measure: Measure, about: str) -> None:
     """Read the options, measure and print the table. `about` is what `--help` says."""
-    options = parser(about).parse_args()
+    options = parser(about)
+    options.add_argument("--markdown", action="store_true", help="print a table for a page instead")
+    given = options.parse_args()
     set_up_logging("text", "error")
     rows: list[Row] = []
     try:
-        rows.extend(measure(Sizes(options.rounds, options.events, options.uri)))
+        rows.extend(measure(Sizes(given.rounds, given.events, given.uri)))
     finally:  # what was measured is told also when the rest was not
-        print(as_json(rows) if options.json else as_text(rows))
+        form = as_json if given.json else as_markdown if given.markdown else as_text
+        print(form(rows))
 
 
 def parser(about: str) -> argparse.ArgumentParser:

@@ -21,6 +21,7 @@ from benchmarks.history import History, state_database
 from mtrigger.actions.smtp_server import SmtpServer
 from mtrigger.engine import started
 from mtrigger.settings import Settings
+from mtrigger.supervision import interpreter
 from mtrigger.supervision.stopping import Stop
 
 NO_TEMPLATES: Mapping[str, str] = MappingProxyType({})
@@ -77,7 +78,7 @@ def finished(
         settings = Settings(
             rules=rules, uri=history.uri, state_db=state.name, start_from=history.since.isoformat(), smtp=smtp
         )
-        seconds = asyncio.run(_seconds(settings, reached))
+        seconds = interpreter.run(_seconds(settings, reached))
         delivered = state["deliveries"].count_documents({"status": "delivered"})
         assert delivered == deliveries, f"{deliveries} deliveries were owed, {delivered} were made"
     return seconds

@@ -27,6 +27,7 @@ from benchmarks.sinks import Sink, sink
 from benchmarks.table import Row
 from benchmarks.webhooks import rule
 from mtrigger.settings import Settings
+from mtrigger.supervision import interpreter
 
 EVENTS = 100
 PER_SECOND = 20
@@ -105,7 +106,7 @@ def measure(sizes: Sizes) -> Iterator[Row]:
         found: dict[str, list[float]] = {name: [] for name in sides}
         for number in range(1, sizes.rounds + 1):
             for name, at_work in sides.items():
-                found[name] += asyncio.run(_inserting(uri, count, at_work(), receiver))
+                found[name] += interpreter.run(_inserting(uri, count, at_work(), receiver))
                 median = statistics.median(found[name]) * 1000
                 tell(f"latency, round {number} of {sizes.rounds}: {name} {median:.1f} ms so far")
     what = f"insert to webhook received, {PER_SECOND}/s"

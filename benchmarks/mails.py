@@ -21,6 +21,7 @@ from benchmarks.rounds import take_turns
 from benchmarks.sinks import Sink, sink
 from benchmarks.table import Row, compared
 from mtrigger.actions.smtp_server import SmtpServer
+from mtrigger.supervision import interpreter
 
 EVENTS = 1_000
 CONNECTIONS = 4
@@ -84,7 +85,7 @@ async def _sending(count: int, mail: bytes, port: int) -> None:
 def by_hand(count: int, mail: bytes, sink: Sink) -> float:
     """Mails a second of the raw loop."""
     began = time.perf_counter()
-    asyncio.run(_sending(count, mail, sink.port))
+    interpreter.run(_sending(count, mail, sink.port))
     rate = count / (time.perf_counter() - began)
     assert (messages := sink.report().messages) == count, messages
     return rate

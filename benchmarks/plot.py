@@ -25,6 +25,7 @@ def draw(panels: Mapping[str, Curves], file: Path) -> None:
         for axis, (title, curves) in zip(axes, panels.items(), strict=True):
             _panel(axis, title, curves)
         axes[0].set_ylabel("events a second", color=_INK)
+        figure.get_layout_engine().set(wspace=0.06)
         figure.savefig(file, metadata={"Date": None}, facecolor="white")
         plt.close(figure)
 

@@ -54,6 +54,12 @@ def as_text(rows: Iterable[Row]) -> str:
     return "\n".join(_line(cells, widths) for cells in lines)
 
 
+def as_markdown(rows: Iterable[Row]) -> str:
+    """The table, for a page of documentation."""
+    lines = [_HEADINGS, ("---", "---", "---:", "---:", "---:", "---", "---"), *map(_cells, rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
 def as_json(rows: Iterable[Row]) -> str:
     """The table, for a program: a list of objects with the fields of `Row`."""
     return json.dumps([asdict(row) for row in rows], indent=2)

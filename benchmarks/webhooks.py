@@ -20,6 +20,7 @@ from benchmarks.history import COLLECTION, DATABASE, History, mongod, orders, wr
 from benchmarks.rounds import take_turns
 from benchmarks.sinks import Sink, sink
 from benchmarks.table import Row, compared
+from mtrigger.supervision import interpreter
 
 EVENTS = 10_000
 AT_ONCE = 100
@@ -58,7 +59,7 @@ def by_hand(count: int, sink: Sink) -> float:
     """Webhooks a second of the raw loop."""
     bodies = [json.dumps({"type": "insert", "data": order}).encode() for order in orders(count, 1)]
     began = time.perf_counter()
-    asyncio.run(_posting(iter(bodies), f"http://127.0.0.1:{sink.port}/orders"))
+    interpreter.run(_posting(iter(bodies), f"http://127.0.0.1:{sink.port}/orders"))
     rate = count / (time.perf_counter() - began)
     assert (messages := sink.report().messages) == count, messages
     return rate

@@ -9,16 +9,18 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 _SELDOM = (20_000, 20, 20)
 """Thresholds of `gc`: events and deliveries are in no cycles, so there is little to find among them."""
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
+def run(main: Coroutine[Any, Any, Result]) -> Result:
     """Run `main` like `asyncio.run`, on the fastest loop there is."""
     with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
-        runner.run(main)
+        return runner.run(main)
 
 
 def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
