@@ -8,7 +8,7 @@ from acceptance.divided import all_told, begin, repeated, steps_rule, take_steps
 from acceptance.shop import Shop
 from support.command import Running
 from support.http_sink import Answer
-from support.polling import eventually, eventually_sync
+from support.polling import eventually
 
 DIVIDED = ("--partitions", "4", "--processes", "2", "--lease", "2s")
 
@@ -154,7 +154,7 @@ async def test_killed_in_the_middle_of_a_change_again_and_again(shop: Shop) -> N
     for step, partitions in enumerate(("3", "2", "1", "4", "2"), start=2):
         await take_steps(shop, range(40), range(step, step + 1))
         running = begin(shop, "--partitions", partitions)
-        eventually_sync(lambda one=running: "it is divided into" in one.output or " watching " in one.output)
+        running.wait_for_line("it is divided into| watching ")
         running.kill()
     shop.web.answer_always(Answer(200))
     until_watched(begin(shop, "--partitions", "3"), 3)
