@@ -200,7 +200,7 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_no_failure(
 
 
 async def test_all_rules_share_the_connections_to_their_server(smtp_sink: SmtpSink) -> None:
-    """Forty mails of four actions over two connections: each rule has a limit of its own, the server has one."""
+    """Forty mails of four actions over two connections: the limit is the server's."""
     services = Services(Templates(None), SmtpServer.parse(smtp_sink.url + "&connections=2"))
     settings = {"to": READER, "subject": "{{ document.n }}", "text": "x"}
     actions = [KIND.open(KIND.config.model_validate(settings), services) for _ in range(4)]

@@ -6,6 +6,7 @@ the HTML, in time linear to it: this is done for every mail, and a general parse
 """
 
 import re
+from collections.abc import Mapping
 from html import unescape
 
 _INVISIBLE = frozenset({"head", "script", "style", "template", "title", "noscript"})
@@ -18,43 +19,37 @@ _VOID = frozenset(
     {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
 )
 _CELLS = frozenset({"td", "th"})
+_MEANT = _BLOCKS | _CELLS | {"a", "br", "hr", "img"}
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _RULE_WIDTH = 40
+_NONE: Mapping[str, str] = {}
 _TOKEN = re.compile(
     r"<!--.*?(?:-->|\Z)"
-    r"|<(?P<end>/?)(?P<tag>[A-Za-z][^\s/<>]*)(?P<attributes>(?:[^<>\"']|\"[^\"]*\"|'[^']*')*+)>"
+    r"|<((?i:script|style|title))\b[^>]*>.*?(?:</(?i:\1)[^>]*>|\Z)"  # within these nothing is markup
+    r"|<(/?[A-Za-z][^\s/<>]*)((?:[^<>\"']|\"[^\"]*\"|'[^']*')*+)>"
     r"|<[!?/][^>]*>",
     re.DOTALL,
 )
+"""What stands between texts. Groups: an element left out whole, else a tag with its `/`, its attributes."""
 _ATTRIBUTE = re.compile(r"([^\s\"'<>/=]+)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>=`]+)))?", re.DOTALL)
 _OF_INTEREST = re.compile(r"hidden|display|href|alt", re.IGNORECASE)
-_RAW = {
-    tag: re.compile(rf"(.*?)(?:</{tag}[^>]*>|\Z)", re.DOTALL | re.IGNORECASE)
-    for tag in ("script", "style", "title")
-}
-"""Elements in which nothing is markup, up to their end."""
-
 _LINK_SCHEMES = ("http:", "https:", "mailto:", "tel:")
 
 
 def text_from_html(html: str) -> str:
     """`html` as plain text, ending with a newline unless empty."""
     reader = _Reader()
-    place = 0
-    while (token := _TOKEN.search(html, place)) is not None:
-        if token.start() > place:
-            reader.data(unescape(html[place : token.start()]))
-        place = token.end()
-        tag = (token["tag"] or "").lower()
-        if token["end"]:
-            reader.end(tag)
-        elif (raw := _RAW.get(tag)) is not None:
-            rest = raw.match(html, place)
-            place = rest.end() if rest is not None else len(html)
-        elif tag:
-            reader.start(tag, token["attributes"])
-    reader.data(unescape(html[place:]))
+    first, *rest = _TOKEN.split(html)
+    reader.data(first)
+    for tag, attributes, text in zip(rest[1::4], rest[2::4], rest[3::4], strict=True):
+        if tag is not None:
+            if tag[0] == "/":
+                reader.end(tag[1:].lower())
+            else:
+                reader.start(tag.lower(), attributes)
+        if text:
+            reader.data(text)
     return reader.text()
 
 
@@ -63,6 +58,10 @@ def _attributes(text: str) -> dict[str, str]:
         name.lower(): unescape(double or single or bare)
         for name, double, single, bare in _ATTRIBUTE.findall(text)
     }
+
+
+def _hides(attributes: Mapping[str, str]) -> bool:
+    return "hidden" in attributes or _HIDDEN_STYLE.search(attributes.get("style", "")) is not None
 
 
 class _Reader:
@@ -77,14 +76,15 @@ class _Reader:
 
     def start(self, tag: str, written: str) -> None:
         """An element begins, with these attributes as they are written."""
-        attributes = _attributes(written) if _OF_INTEREST.search(written) else {}
-        hides = (
-            tag in _INVISIBLE or "hidden" in attributes or _HIDDEN_STYLE.search(attributes.get("style", ""))
-        )
-        if self._hidden or hides:
+        attributes = _attributes(written) if _OF_INTEREST.search(written) else _NONE
+        if self._hidden or tag in _INVISIBLE or (attributes and _hides(attributes)):
             if tag not in _VOID:
                 self._hidden.append(tag)
             return
+        if tag in _MEANT:
+            self._begin(tag, attributes)
+
+    def _begin(self, tag: str, attributes: Mapping[str, str]) -> None:
         if tag in _BLOCKS:
             self._break(paragraph=tag in _PARAGRAPHS and not (tag in ("ul", "ol") and self._lists))
         if tag == "br":
@@ -113,6 +113,8 @@ class _Reader:
                 while self._hidden and self._hidden.pop() != tag:
                     pass
             return
+        if tag not in _MEANT:
+            return
         if tag == "a" and self._links:
             self._end_link(*self._links.pop())
         elif tag in ("ul", "ol") and self._lists:
@@ -126,6 +128,7 @@ class _Reader:
         """Text between two tags."""
         if self._hidden:
             return
+        data = unescape(data)
         if self._preformatted:
             first, *rest = data.split("\n")
             self._lines[-1] += first

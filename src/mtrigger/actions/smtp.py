@@ -34,6 +34,7 @@ _DATA_SECONDS = 600.0
 """How long the answer to a mail may take (RFC 5321, 4.5.3.2.6): giving up earlier makes doubles."""
 _QUIT_SECONDS = 2.0
 
+_COMPLETED, _WILL_FORWARD = 250, 251
 _SERVICE_NOT_AVAILABLE = 421
 _AUTHENTICATION_REQUIRED = 530
 
@@ -198,22 +199,21 @@ class SmtpPool:
         beyond_ascii = [address for address in (sender, *recipients) if not address.isascii()]
         if beyond_ascii and not client.supports_extension("smtputf8"):
             raise PermanentError(f"{self._name} cannot take the address {beyond_ascii[0]} (no SMTPUTF8)")
-        options = ["SMTPUTF8"] if beyond_ascii else []
+        options = [b"SMTPUTF8"] if beyond_ascii else []
         if client.supports_extension("size"):
-            options.append(f"SIZE={len(message)}")
-        try:
-            await client.mail(sender, options=options, encoding="utf-8")
-        except aiosmtplib.SMTPSenderRefused as error:
+            options.append(b"SIZE=%d" % len(message))
+        answer = await client.execute_command(b"MAIL", b"FROM:<%s>" % sender.encode(), *options)
+        if answer.code != _COMPLETED:
+            error = aiosmtplib.SMTPSenderRefused(answer.code, answer.message, sender)
             if error.code == _AUTHENTICATION_REQUIRED:
                 raise MailNotSent(
                     f"{self._name} wants a login first ({reply_of(error)}): put user and password into "
                     "MTRIGGER_SMTP_URL; mails wait and are tried again"
                 ) from error
             if error.code >= 500:
-                raise PermanentError(
-                    f"{self._name} refuses the sender {sender}: {reply_of(error)}"
-                ) from error
-            raise
+                reply = reply_of(error)
+                raise PermanentError(f"{self._name} refuses the sender {sender}: {reply}") from error
+            raise error
 
     def _judge(self, refusals: Sequence[Refusal], recipients: Sequence[str]) -> None:
         waiting = [refusal for refusal in refusals if refusal.temporary]
@@ -251,10 +251,10 @@ async def _greet(client: aiosmtplib.SMTP) -> None:
 
 
 async def _recipient_refused(client: aiosmtplib.SMTP, recipient: str) -> Refusal | None:
-    try:
-        await client.rcpt(recipient, encoding="utf-8")
-    except aiosmtplib.SMTPRecipientRefused as error:
-        if error.code == _SERVICE_NOT_AVAILABLE:
-            raise
-        return Refusal(recipient, error.code, reply_of(error))
-    return None
+    answer = await client.execute_command(b"RCPT", b"TO:<%s>" % recipient.encode())
+    if answer.code in (_COMPLETED, _WILL_FORWARD):
+        return None
+    error = aiosmtplib.SMTPRecipientRefused(answer.code, answer.message, recipient)
+    if error.code == _SERVICE_NOT_AVAILABLE:
+        raise error
+    return Refusal(recipient, error.code, reply_of(error))
