@@ -1,7 +1,8 @@
 """Running the real engine, in this process, over a history that is there already.
 
-The clock starts when the engine is ready to read (rules loaded, stream owned, nothing read yet) and stops
-when the last delivery is settled in the outbox. Opening the stream is within, the start of Python is not.
+The clock starts when the stream is the engine's own and nothing is read yet, and stops when the last delivery
+is settled in the outbox. Opening the stream is within; starting Python, reading rules and the first start's
+indexes, layout and lease are not.
 """
 
 import asyncio
@@ -54,17 +55,17 @@ def rules_folder(*rules: str, templates: Mapping[str, str] = NO_TEMPLATES) -> It
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[float]:
-    """The engine, while it runs; the moment it began to (of `perf_counter`). It is stopped in good order;
+    """The engine, from when it owns its stream; that moment (of `perf_counter`). It is stopped in good order;
     what it dies of is raised here."""
     stop = Stop()
     async with (
         started(settings, lambda _work, _preview: None) as engine,
         asyncio.TaskGroup() as tasks,  # an engine that dies ends the wait for its deliveries
     ):
-        began = time.perf_counter()
         tasks.create_task(engine.run(stop))
         try:
-            yield began
+            await engine.watching.wait()
+            yield time.perf_counter()
         finally:
             stop.request()
 

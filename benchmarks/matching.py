@@ -24,7 +24,7 @@ NUMBERS = (1, 10, 100, 1_000, 10_000)
 MOST = 10_000
 """The highest amount."""
 
-TRIED = 500_000
+TRIED = 200_000
 """Conditions that one round of trying each evaluates, about."""
 
 ROUNDS = 5
@@ -34,7 +34,7 @@ KINDS: dict[str, Callable[[int, int], str]] = {
     "adjoining ranges": lambda number, of: f"{number * MOST / of} <= amount < {(number + 1) * MOST / of}",
     "1 % of the ranges": lambda number, of: f"amount > {MOST * (0.98 + 0.02 * number / of)}",
     "an equality all share": lambda number, _: f'status == "paid" and customer == "C{number}"',
-    "nothing to find it by": lambda number, _: f'endswith(customer, "C{number}")',
+    "nothing to find it by": lambda number, _: f'lower(customer) == "c{number}"',
 }
 
 
@@ -51,7 +51,7 @@ def main() -> None:
             began = time.perf_counter()
             matcher.matches(events[0], NOW)
             first = time.perf_counter() - began
-            found, tried = _in_turns((partial(_found, matcher), partial(_tried, rules)), events[:2_000])
+            found, tried = _in_turns((partial(_found, matcher), partial(_tried, rules)), events)
             ratio = statistics.median(one / other for one, other in zip(tried, found, strict=True))
             print(
                 f"{kind:24}{number:8,}{min(found):12.2f}{min(tried):12.2f}{ratio:8.1f}{1e3 * first:18.1f}",
@@ -64,14 +64,7 @@ def _found(matcher: Matcher, event: ChangeEvent) -> list[Rule]:
 
 
 def _tried(rules: Iterable[Rule], event: ChangeEvent) -> list[Rule]:
-    """The definition: every rule is tried."""
-    return [
-        rule
-        for rule in rules
-        if rule.wants(event.operation)
-        and rule.collections.include(event.namespace)
-        and (rule.condition is None or rule.condition.holds(event, NOW))
-    ]
+    return [rule for rule in rules if rule.condition is None or rule.condition.holds(event, NOW)]
 
 
 def _in_turns(
