@@ -46,12 +46,13 @@ def test_each_rule_is_told_in_plain_words_with_its_pushed_and_kept_part(
     assert rules["whole"]["pushed"] == {"fullDocument.amount": {"$gt": 10000}}
     assert rules["whole"]["kept"] == []
     assert rules["update"]["kept"] == ["amount > 10000"]
-    assert "does not carry the document" in rules["update"]["reason"]
+    assert [part["operations"] for part in rules["update"]["parts"]] == [["insert", "replace"], ["update"]]
+    assert "may not carry the document" in rules["update"]["reason"]
     assert rules["search"]["kept"] == ["$..price > 5"]
     text = mtrigger_command.run("explain").stdout
     assert "One change stream over the database shop:" in text
     assert "nothing is left to decide" in text
-    assert "for update: the event does not carry the document" in text
+    assert "for update: the event may not carry the document" in text
 
 
 def test_the_pipeline_is_the_one_that_the_server_is_sent(
@@ -68,15 +69,50 @@ def test_the_pipeline_is_the_one_that_the_server_is_sent(
     assert '{"ns.db": {"$ne": "kept"}}' in json.dumps(match)
 
 
-def test_too_many_conditions_are_said_to_stay_here(mtrigger_command: MtriggerCommand, tmp_path: Path) -> None:
-    """What the plan leaves out is not claimed to be pushed."""
+def test_what_many_rules_share_is_said_for_each_of_them(
+    mtrigger_command: MtriggerCommand, tmp_path: Path
+) -> None:
+    """The server is asked once for all; which of them holds is decided here."""
     for number in range(20):
         write(tmp_path, f"rule-{number}", f"amount > {number}")
     found = explained(mtrigger_command)
+    assert json.dumps(found["stream"]["pipeline"]).count("fullDocument.amount") == 1
+    assert all(rule["pushed"] == {"fullDocument.amount": {"$gt": 0}} for rule in found["rules"])
+    assert all(rule["kept"] == [rule["when"]] for rule in found["rules"])
+    assert "(insert, for 20 rules)" in mtrigger_command.run("explain").stdout
+
+
+def test_what_would_cost_the_server_too_much_is_said_to_stay_here(
+    mtrigger_command: MtriggerCommand, tmp_path: Path
+) -> None:
+    """What the plan leaves out is not claimed to be pushed."""
+    for number in range(40):
+        write(tmp_path, f"rule-{number}", f"matches(name, '^{number}')")
+    found = explained(mtrigger_command)
     assert found["stream"]["conditions_pushed"] is False
-    assert "amount" not in json.dumps(found["stream"]["pipeline"])
+    assert "fullDocument." not in json.dumps(found["stream"]["pipeline"])
     assert all(rule["pushed"] == {} and rule["kept"] for rule in found["rules"])
-    assert "by collection and operation alone" in mtrigger_command.run("explain").stdout
+    assert "would cost more than it saves" in mtrigger_command.run("explain").stdout
+
+
+async def test_on_request_the_server_counts_what_it_would_have_sent(
+    mtrigger_command: MtriggerCommand,
+    tmp_path: Path,
+    mongod: EmbeddedServer,
+    database: AsyncDatabase[dict[str, Any]],
+) -> None:
+    """Of the changes there were: those in the rules' collections, and those that conditions let through."""
+    await database.orders.insert_many([{"amount": amount} for amount in range(100)])
+    await database.carts.insert_many([{"amount": amount} for amount in range(50)])
+    write(tmp_path, "big", "amount >= 90", collection=f"{database.name}.orders")
+    counts = explained(mtrigger_command, "--uri", mongod.uri, "--counts", "10m")["counts"]
+    assert (counts["of_the_rules_collections"], counts["let_through"]) == (100, 10)
+    assert counts["changes"] >= 150
+    text = mtrigger_command.run("explain", "--uri", mongod.uri, "--counts", "10m").stdout
+    assert "10 would have been sent" in text
+    refused = mtrigger_command.run("explain", "--counts", "10m")
+    assert refused.code == 2
+    assert "--uri" in refused.output
 
 
 async def test_with_a_deployment_it_looks_at_the_collections(

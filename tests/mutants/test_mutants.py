@@ -152,7 +152,7 @@ MUTANTS = [
     ),
     Mutant(
         rule="a large event's images are taken out behind the match",
-        file="pushdown.py",
+        file="pushdown/streams.py",
         sound="        return stages + SHORTENING\n",
         broken="        return [stages[0], *SHORTENING, *stages[1:]]\n",
         test="tests/integration/test_stream_contents.py::"

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from mtrigger.cli.options import json_option, rule_options, state_db_option, together
+from mtrigger.cli.options import DurationType, json_option, rule_options, state_db_option, together
 from mtrigger.pushdown import PushedRule
 from mtrigger.rules import Rule
 
+_LONGEST_FILTER = 400
 _OPERATIONS = ("insert", "update", "replace", "delete", "dead_letter")
-_NO_CONDITIONS = "with this many rules the server filters by collection and operation alone"
 
 
 @click.command()
@@ -26,16 +26,35 @@ _NO_CONDITIONS = "with this many rules the server filters by collection and oper
         show_envvar=True,
         help="Look at the collections of this MongoDB, too.",
     ),
+    click.option(
+        "--counts",
+        type=DurationType(),
+        metavar="DURATION",
+        default=None,
+        help="Count the changes of the last DURATION there, and those of them that the server would send. "
+        "Reads them all, at tens of thousands a second.",
+    ),
     state_db_option,
 )
 @json_option
-def explain(*, rules: Path, templates: Path | None, uri: str, state_db: str, as_json: bool) -> None:
+def explain(
+    *,
+    rules: Path,
+    templates: Path | None,
+    uri: str,
+    counts: float | None,
+    state_db: str,
+    as_json: bool,
+) -> None:
     """Say what goes to the server and what stays here.
 
     Shows the one change stream that serves all rules, with its pipeline; then each rule in plain words, with
     the part of its condition that the server decides and the part that is decided here. With --uri it also
-    looks at the collections there, and says what `watch` would say about the rules.
+    looks at the collections there, and says what `watch` would say about the rules; with --counts, how many
+    recent changes the server would have sent.
     """
+    if counts is not None and not uri:
+        raise click.UsageError("--counts needs --uri: the MongoDB whose changes are counted")
     from mtrigger.cli.output import print_json
     from mtrigger.loading import load
 
@@ -44,7 +63,7 @@ def explain(*, rules: Path, templates: Path | None, uri: str, state_db: str, as_
     if uri:
         from mtrigger.cli.connecting import run
 
-        document |= run(_looked_up(loaded.rules, uri))
+        document |= run(_looked_up(loaded.rules, uri, state_db, counts))
     if as_json:
         print_json(document)
     else:
@@ -56,27 +75,20 @@ def _explained(rules: Sequence[Rule], state_db: str) -> dict[str, Any]:
 
     plan = pushdown.plan(rules, state_db)
     pushed = {found.rule.name: found for found in pushdown.explain(rules)}
-    conditions_go = pushdown.pushes_conditions(rules)
     return {
         "stream": {
             "database": plan.database,
             "pipeline": pushdown.pipeline(plan, {}),
-            "conditions_pushed": conditions_go,
+            "conditions_pushed": any(found.parts for found in pushed.values()),
             "hash": plan.hash,
         },
-        "rules": [_rule(rule, pushed.get(rule.name), conditions_go=conditions_go) for rule in rules],
+        "rules": [_rule(rule, pushed.get(rule.name)) for rule in rules],
     }
 
 
-def _rule(rule: Rule, found: PushedRule | None, *, conditions_go: bool) -> dict[str, Any]:
+def _rule(rule: Rule, found: PushedRule | None) -> dict[str, Any]:
     """One rule; `found` is what goes to the server of it, None when the rule is not enabled."""
     condition = rule.condition
-    if condition is None or found is None:
-        pushed, kept, reason = {}, [], ""
-    elif conditions_go:
-        pushed, kept, reason = found.pushed, list(found.kept), found.reason
-    else:
-        pushed, kept, reason = {}, [condition.text], _NO_CONDITIONS
     return {
         "name": rule.name,
         "file": rule.file,
@@ -87,21 +99,27 @@ def _rule(rule: Rule, found: PushedRule | None, *, conditions_go: bool) -> dict[
         "fields": list(rule.fields),
         "when": condition.text if condition is not None else None,
         "meaning": condition.describe() if condition is not None else None,
-        "pushed": pushed,
-        "kept": kept,
-        "reason": reason,
+        "pushed": found.parts[0].filter if found is not None and found.parts else {},
+        "parts": [
+            {"operations": list(part.operations), "filter": part.filter, "rules": part.rules}
+            for part in (found.parts if found is not None else ())
+        ],
+        "kept": list(found.kept) if found is not None else [],
+        "reason": found.reason if found is not None else "",
         "actions": [action.name for action in rule.actions],
     }
 
 
-async def _looked_up(rules: Sequence[Rule], uri: str) -> dict[str, Any]:
-    """What the deployment adds: the collections each rule means there, and what `watch` would say."""
+async def _looked_up(rules: Sequence[Rule], uri: str, state_db: str, counts: float | None) -> dict[str, Any]:
+    """What the deployment adds: the collections each rule means there, what `watch` would say, and how many
+    changes of the last `counts` seconds would get through."""
     from mtrigger.cli.connecting import watched
     from mtrigger.deployment import preflight
     from mtrigger.settings import read_mail_settings
 
     async with watched(uri) as (client, _):
         found = await preflight.survey(client, rules)
+        counted = await _counted(client, rules, state_db, counts) if counts is not None else {}
     smtp, _ = read_mail_settings(os.environ)
     findings = preflight.findings(rules, found, smtp)
     existing = found.images if found is not None else {}
@@ -112,6 +130,30 @@ async def _looked_up(rules: Sequence[Rule], uri: str) -> dict[str, Any]:
         "findings": [
             {"rule": finding.rule, "message": finding.message, "grave": finding.grave} for finding in findings
         ],
+        **counted,
+    }
+
+
+async def _counted(client: Any, rules: Sequence[Rule], state_db: str, seconds: float) -> dict[str, Any]:
+    from bson.timestamp import Timestamp
+
+    from mtrigger import pushdown
+    from mtrigger.deployment.connecting import current_time, oldest_time
+    from mtrigger.reading.traffic import traffic
+
+    until = await current_time(client)
+    since = Timestamp(max(0, until.time - int(seconds)), 1)
+    oldest = await oldest_time(client)
+    if oldest is not None:
+        since = max(since, oldest)
+    found = await traffic(client, pushdown.plan(rules, state_db), since, until)
+    return {
+        "counts": {
+            "since": since.as_datetime(),
+            "changes": found.all,
+            "of_the_rules_collections": found.wanted_kinds,
+            "let_through": found.let_through,
+        }
     }
 
 
@@ -122,6 +164,8 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     scope = f"the database {stream['database']}" if stream["database"] else "the whole deployment"
     yield f"One change stream over {scope}:"
     yield pretty(stream["pipeline"])
+    if "counts" in document:
+        yield from _counts(document["counts"])
     for rule in document["rules"]:
         yield ""
         yield f"{rule['name']}  ({rule['file']})"
@@ -132,6 +176,15 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         for finding in document["findings"]:
             grave = "`watch` would not start: " if finding["grave"] else ""
             yield one_line(f"{grave}rule {finding['rule']}: {finding['message']}")
+
+
+def _counts(counts: dict[str, Any]) -> Iterator[str]:
+    from mtrigger.cli.output import counted, iso
+
+    yield ""
+    yield f"Of {counted(counts['changes'], 'change')} since {iso(counts['since'])}"
+    yield f"  {counts['of_the_rules_collections']} had the operations and collections of the rules"
+    yield f"  {counts['let_through']} would have been sent"
 
 
 def _facts(rule: dict[str, Any], collections: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
@@ -152,7 +205,7 @@ def _facts(rule: dict[str, Any], collections: dict[str, list[str]]) -> Iterator[
     else:
         yield "when", rule["when"]
         yield "means", rule["meaning"]
-        yield "server", _on_the_server(rule)
+        yield from (("server", line) for line in _on_the_server(rule))
         if rule["kept"]:
             reason = f"  ({rule['reason']})" if rule["reason"] else ""
             yield "here", f"{'; '.join(rule['kept'])}{reason}"
@@ -161,12 +214,15 @@ def _facts(rule: dict[str, Any], collections: dict[str, list[str]]) -> Iterator[
     yield "does", ", ".join(rule["actions"])
 
 
-def _on_the_server(rule: dict[str, Any]) -> str:
-    from mtrigger.cli.output import relaxed
+def _on_the_server(rule: dict[str, Any]) -> Iterator[str]:
+    """What the server is asked for the rule's sake, a line for each kind of event."""
+    from mtrigger.cli.output import counted, relaxed
 
-    if not rule["pushed"]:
-        return "nothing of the condition"
-    whole = [name for name in rule["operations"] if name in ("insert", "replace")]
-    if not whole:
-        return "nothing of the condition"
-    return f"{relaxed(rule['pushed'])}  (for {' and '.join(whole)})"
+    for part in rule["parts"]:
+        for_whom = f", for {counted(part['rules'], 'rule')}" if part["rules"] > 1 else ""
+        filter_ = relaxed(part["filter"])
+        if len(filter_) > _LONGEST_FILTER:
+            filter_ = f"{filter_[:_LONGEST_FILTER]}… (whole with --json)"
+        yield f"{filter_}  ({' and '.join(part['operations'])}{for_whom})"
+    if not rule["parts"]:
+        yield "nothing of the condition"

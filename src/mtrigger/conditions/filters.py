@@ -11,6 +11,7 @@ from typing import Any
 
 from mtrigger.conditions.choices import constant_value
 from mtrigger.conditions.regexes import Pattern
+from mtrigger.conditions.server_fields import Prefixes, asked_at, checked_name
 from mtrigger.conditions.server_values import NotTranslatable, comparison, membership
 from mtrigger.conditions.syntax import (
     Always,
@@ -22,7 +23,6 @@ from mtrigger.conditions.syntax import (
     Compare,
     CompareValues,
     Constant,
-    Each,
     Exists,
     HasRemainder,
     HasSize,
@@ -35,7 +35,6 @@ from mtrigger.conditions.syntax import (
     Or,
     Path,
     Place,
-    Step,
     ValueOneOf,
 )
 from mtrigger.conditions.walking import walk
@@ -46,12 +45,6 @@ NEVER: Filter = {"$alwaysFalse": 1}
 MOST_EXPRESSION_DEPTH = 90
 """Levels of one `$expr`. The server takes 200 in all, and a condition of 50 levels can take 100 of them."""
 _OPERATORS = {"==": "$eq", "<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"}
-_EVENT_FIELDS = {
-    "operation": "operationType",
-    "database": "ns.db",
-    "collection": "ns.coll",
-    "key": "documentKey",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +59,10 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """Where documents lie in what the filter is asked about: under `prefixes` (root -> field path, "" for the
-    top); `root` is the document for `$expr`. `now` is None for a stream, which lives longer than any
-    moment."""
+    """Where documents lie in what the filter is asked about: under `prefixes`; `root` is the document for
+    `$expr`. `now` is None for a stream, which lives longer than any moment."""
 
-    prefixes: dict[str, str]
+    prefixes: Prefixes
     root: str
     now: datetime | None
 
@@ -95,9 +87,7 @@ def _exact(node: Node, target: _Target) -> Filter:
 
 def pushed_filter(tree: Node, prefix: str) -> Pushed:
     """The widest-needed filter over change events whose document lies under `prefix`."""
-    prefixes = {"document": prefix, "event": ""}
-    if prefix == "fullDocumentBeforeChange":
-        prefixes["before"] = prefix
+    prefixes: Prefixes = {"document": prefix, "before": "fullDocumentBeforeChange", "event": ""}
     kept: dict[str, None] = {}
     found = _widened(tree, _Target(prefixes, f"${prefix}", None), kept)
     return Pushed(found, not kept, tuple(kept))
@@ -248,47 +238,16 @@ def _test(
 
 
 def _at(place: Place, test: Filter, target: _Target) -> Filter:
-    """`test` asked of the values at `place`; each `[*]` becomes an `$elemMatch`."""
     if isinstance(place, JsonPath):
         raise NotTranslatable(f"the JSONPath {place.text} has no translation to a MongoDB filter")
-    if place.root not in target.prefixes:
-        raise NotTranslatable(f"{place.text} is not part of the document")
-    prefix, steps = target.prefixes[place.root], place.steps
-    if place.root == "event":
-        field = _EVENT_FIELDS.get(str(steps[0]))
-        if field is None:
-            raise NotTranslatable(f"{place.text} is not part of every change event")
-        prefix, steps = field, steps[1:]
-    if not steps and place.root != "event":
-        raise NotTranslatable(f"{place.text} is a whole document")
-    return _nested(prefix, steps, test)
-
-
-def _nested(prefix: str, steps: tuple[Step, ...], test: Filter) -> Filter:
-    cut = next((place for place, step in enumerate(steps) if isinstance(step, Each)), len(steps))
-    names = [checked_name(step) for step in steps[:cut] if isinstance(step, str)]
-    path = ".".join([prefix, *names] if prefix else names)
-    if cut == len(steps):
-        return {path: test} if path else test
-    return (
-        {path: {"$elemMatch": _nested("", steps[cut + 1 :], test)}}
-        if path
-        else {"$elemMatch": _nested("", steps[cut + 1 :], test)}
-    )
-
-
-def checked_name(name: str) -> str:
-    """The name, if it can be part of a dotted path. Raises NotTranslatable."""
-    if not name or name.startswith("$") or "." in name or "\0" in name:
-        raise NotTranslatable(f"a field called {name!r} cannot be named in a MongoDB filter")
-    return name
+    return asked_at(place.root, place.steps, test, target.prefixes)
 
 
 def _check_value_paths(node: Node, target: _Target) -> None:
     """Raises NotTranslatable if a path cannot be followed in `$expr`, where there is one root."""
     for found in walk(node):
         if isinstance(found, Path):
-            if target.prefixes.get(found.root) is None or found.root == "event":
+            if found.root == "event" or target.prefixes.get(found.root) != target.prefixes["document"]:
                 raise NotTranslatable(f"{found.text} is not part of the document")
             for name in found.names:
                 checked_name(name)

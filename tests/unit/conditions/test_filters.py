@@ -72,7 +72,8 @@ def test_what_has_no_filter_is_refused_with_its_text(text: str) -> None:
         ("not not ($..b == 1)", {}, ("$..b == 1",)),
         ("a + 1 > 5", {}, ("a + 1 > 5",)),
         ("d < now()", {}, ("d < now()",)),
-        ("before.a == 1", {}, ("before.a == 1",)),
+        ("before.a == 1", {"fullDocumentBeforeChange.a": {"$eq": 1}}, ()),
+        ("before.a < a", {}, ("before.a < a",)),
         ("changed(a)", {"operationType": {"$in": ["insert", "update", "replace"]}}, ("changed(a)",)),
         ("not changed(a)", {}, ("changed(a)",)),
         (

@@ -20,7 +20,7 @@ def test_a_rule_of_dead_letters_has_no_collection(folder: RulesFolder) -> None:
     assert rule.collections.patterns == ()
     assert plan([rule], "mtrigger").match == {"operationType": "invalidate"}
     (pushed,) = explain([rule])
-    assert (pushed.pushed, pushed.kept) == ({}, ("attempts > 3",))
+    assert (pushed.parts, pushed.kept) == ((), ("attempts > 3",))
 
 
 def test_it_may_name_the_rules_it_is_told_of(folder: RulesFolder) -> None:
