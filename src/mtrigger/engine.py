@@ -7,7 +7,7 @@ with its error; a stop in good order loses and repeats nothing.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from mtrigger.errors import RulesError, SettingsError
 from mtrigger.loading import RuleSet, default_templates, load
 from mtrigger.logs import labelled
 from mtrigger.matching import Matcher
+from mtrigger.ownership.sharing import share
 from mtrigger.ownership.standby import Owned, owned
 from mtrigger.partitions import Partition, dealt
 from mtrigger.pipeline import InForce, Pipeline
@@ -34,11 +35,11 @@ from mtrigger.position.starting import LayoutChangedError, counted, place
 from mtrigger.reloading import RuleFiles
 from mtrigger.running.dry_run import Rehearsal
 from mtrigger.settings import Settings
-from mtrigger.stores.base import LineKey, Store
+from mtrigger.stores.base import Checkpoint, LineKey, Store
 from mtrigger.stores.layouts import Layout
 from mtrigger.supervision.interpreter import collecting_seldom
 from mtrigger.supervision.stopping import Stop, bounded
-from mtrigger.supervision.supervising import first_error, part, until
+from mtrigger.supervision.supervising import first_error, part, pause, until
 from mtrigger.supervision.threads import in_thread
 
 log = logging.getLogger(__name__)
@@ -133,6 +134,7 @@ class Engine:
         self._rules = rules
         self._in_force = self._prepared(rules)
         self._pipelines: set[Pipeline] = set()
+        self._given: dict[Partition, Stop] = {}
         self._changing = asyncio.Lock()
 
     async def run(self, stop: Stop) -> None:
@@ -155,35 +157,56 @@ class Engine:
                 reloading = parts.create_task(
                     part("reloading", self._reload(stop.requested)), name="reloading"
                 )
+                mine = tuple(dealt(settings.partitions, settings.process, settings.processes))
                 serving = [
                     parts.create_task(self._serve(partition, layout, stop), name=f"partition {partition}")
-                    for partition in dealt(settings.partitions, settings.process, settings.processes)
+                    for partition in mine
                 ]
-                await until(stop.requested, (reloading, *serving))
+                sharing = parts.create_task(part("sharing", self._share(mine, stop)), name="sharing")
+                await until(stop.requested, (reloading, sharing, *serving))
                 log.info("stopping: what was read is stored, what runs may end (again to hurry)")
                 reloading.cancel()
         except BaseExceptionGroup as group:
             raise first_error(group) from group
 
+    async def _share(self, mine: Sequence[Partition], stop: Stop) -> None:
+        """Give partitions up to processes that have fewer, and ask for those of others that have more."""
+
+        def give(index: int) -> None:
+            if mine[index] in self._given:
+                self._given[mine[index]].requested.set()
+
+        if len(mine) == 1:
+            await stop.requested.wait()
+            return
+        names = [partition.name for partition in mine]
+        await share(self._store.leases, names, self._settings.lease, give, stop.requested)
+
     async def _serve(self, partition: Partition, layout: Layout, stop: Stop) -> None:
-        """Wait for a partition, then run its pipeline until `stop`."""
+        """Wait for a partition and run its pipeline, again and again while it is given up, until `stop`."""
         if partition.count > 1:
             labelled(partition=str(partition))
 
-        def asked() -> Any:
+        def asked() -> Awaitable[Checkpoint]:
             rules = self._rules.rules
             return place(self._settings, self._client, self._store, self._deployment, rules, partition)
 
-        async with owned(self._store, asked, self._settings.lease, stop.requested) as stream:
-            if stream is None:
-                return
-            pipeline = await self._begin(partition, layout, stream)
-            try:
-                self.watching.set()
-                async with counted(stream.store, stream.checkpoint):
-                    await pipeline.run(stop)
-            finally:
-                self._pipelines.discard(pipeline)
+        while not stop.requested.is_set():
+            async with owned(self._store, asked, self._settings.lease, stop.requested) as stream:
+                if stream is None:
+                    return
+                pipeline = await self._begin(partition, layout, stream)
+                try:
+                    self.watching.set()
+                    async with counted(stream.store, stream.checkpoint), stop.passed_on() as own:
+                        self._given[partition] = own
+                        await pipeline.run(own)
+                finally:
+                    self._given.pop(partition, None)
+                    self._pipelines.discard(pipeline)
+            if not stop.requested.is_set():
+                log.info("given up: another process has fewer partitions")
+                await pause(self._settings.lease, stop.requested)
 
     async def _begin(self, partition: Partition, layout: Layout, stream: Owned) -> Pipeline:
         """The pipeline of a partition that is ours, with the rules of this moment and what is owed loaded."""

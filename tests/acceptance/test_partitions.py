@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 
 from acceptance.divided import all_told, begin, repeated, steps_rule, take_steps, told, until_watched
 from acceptance.shop import Shop
@@ -43,6 +44,26 @@ async def test_one_process_serves_all_partitions_and_a_second_one_takes_over(sho
     until_watched(second, 3)
     await take_steps(shop, range(50), range(3, 4))
     await all_told(shop, 50, 3)
+
+
+async def test_a_process_that_comes_later_gets_its_share(shop: Shop) -> None:
+    """The first gives up one after the other in good order; what changes meanwhile is told once, in order."""
+    steps_rule(shop)
+    first = until_watched(begin(shop, "--partitions", "4", "--lease", "1s"), 4)
+    await take_steps(shop, range(100), range(1, 2))
+    second = begin(shop, "--partitions", "4", "--lease", "1s")
+    for step in range(2, 8):
+        await take_steps(shop, range(100), range(step, step + 1))
+        until_watched(second, min(2, step - 1))
+    await all_told(shop, 100, 7)
+
+    shown = json.loads(shop.run("status", "--json").stdout)["partitions"]
+    assert sorted(Counter(part["owner"]["name"] for part in shown).values()) == [2, 2]
+    assert first.output.count("given up: another process has fewer partitions") == 2
+    assert second.terminate() == 0
+    until_watched(first, 6)
+    assert first.terminate() == 0
+    assert repeated(shop) == 0
 
 
 async def test_processes_alone_make_as_many_partitions(shop: Shop) -> None:

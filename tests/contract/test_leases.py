@@ -158,3 +158,16 @@ async def test_how_long_ago_a_lease_was_renewed_is_there_for_people(store: Store
     ago = await store.leases.renewed_ago(PARTITION)
     assert ago is not None
     assert 0 <= ago < 30
+
+
+async def test_a_holder_is_told_who_asks_and_the_next_one_is_not(store: Store) -> None:
+    """Asking changes nothing else; asking who holds it no longer changes nothing at all."""
+    await store.begin(checkpoint_at(1))
+    mine = await took(store, "me")
+    await store.leases.ask(PARTITION, mine.lease, "another")
+    seen = await store.leases.current(PARTITION)
+    assert seen == replace(mine.lease, asked_by="another")
+    assert await store.leases.renew(PARTITION, mine.lease)
+    after = await took(store, "another")
+    await store.leases.ask(PARTITION, mine.lease, "a third")
+    assert await store.leases.current(PARTITION) == after.lease

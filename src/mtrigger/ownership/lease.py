@@ -24,7 +24,8 @@ class Lease:
 
     `owner` is the text of a `processes.Process`, "" for nobody; `epoch` grows with every owner and fences
     off the ones before; `counter` moves with every renewal. `seconds` is the lease time of the holder, and
-    a candidate waits for that, whatever its own is. `released` says that the holder has gone in good order.
+    a candidate waits for that, whatever its own is. `released` says that the holder has gone in good order,
+    `asked_by` who has asked the holder to give it up, "" for nobody.
     """
 
     owner: str
@@ -32,6 +33,7 @@ class Lease:
     counter: int
     seconds: float
     released: bool = False
+    asked_by: str = ""
 
     def is_held_by(self, holder: "Lease") -> bool:
         """Whether this, read from the store, is still what `holder` took."""

@@ -128,6 +128,10 @@ class Leases(Protocol):
         """Say that whoever waits may take over; nothing if there is another owner already."""
         ...
 
+    async def ask(self, stream: str, lease: Lease, by: str) -> None:
+        """Ask the holder of `lease` to give it up to the process `by`; nothing if there is another holder."""
+        ...
+
     async def retire(self, stream: str, lease: Lease) -> None:
         """Forget the position of a partition that is no more, if `lease` was the last one that was taken."""
         ...

@@ -39,6 +39,11 @@ class MemoryLeases:
         if stored is not None and stored.lease is not None:
             self._checkpoints[stream] = replace(stored, lease=replace(stored.lease, released=True))
 
+    async def ask(self, stream: str, lease: Lease, by: str) -> None:
+        stored = self._held(stream, lease)
+        if stored is not None and stored.lease is not None:
+            self._checkpoints[stream] = replace(stored, lease=replace(stored.lease, asked_by=by))
+
     async def retire(self, stream: str, lease: Lease) -> None:
         if self._held(stream, lease) is not None:
             del self._checkpoints[stream]

@@ -41,6 +41,7 @@ class MongoLeases:
             {"_id": stream, **state},
             {
                 "$set": mine,
+                "$unset": {"lease.asked_by": ""},
                 "$inc": {"lease.epoch": 1, "lease.counter": 1},
                 "$currentDate": {"lease.renewed_at": True},
             },
@@ -56,6 +57,11 @@ class MongoLeases:
     async def release(self, stream: str, lease: Lease) -> None:
         await self._checkpoints.update_one(
             {"_id": stream, **held_by(lease)}, {"$set": {"lease.released": True}}
+        )
+
+    async def ask(self, stream: str, lease: Lease, by: str) -> None:
+        await self._checkpoints.update_one(
+            {"_id": stream, **held_by(lease)}, {"$set": {"lease.asked_by": by}}
         )
 
     async def retire(self, stream: str, lease: Lease) -> None:

@@ -201,7 +201,8 @@ def read_lease(value: object) -> Lease | None:
     epoch, counter, seconds = value["epoch"], value["counter"], value["seconds"]
     if not (isinstance(epoch, int) and isinstance(counter, int) and isinstance(seconds, int | float)):
         raise TypeError("its lease holds what is no number")
-    return Lease(str(value["owner"]), epoch, counter, float(seconds), bool(value["released"]))
+    asked_by = str(value.get("asked_by", ""))
+    return Lease(str(value["owner"]), epoch, counter, float(seconds), bool(value["released"]), asked_by)
 
 
 def read_checkpoint(row: Row) -> Checkpoint:

@@ -8,7 +8,8 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 from mtrigger.config_types import format_duration
@@ -38,6 +39,23 @@ class Stop:
         if self.requested.is_set():
             self.hurried.set()
         self.requested.set()
+
+    @asynccontextmanager
+    async def passed_on(self) -> AsyncIterator["Stop"]:
+        """A stop for one part of what this one stops: requested when this one is, or for itself alone."""
+        own = Stop()
+
+        async def pass_on() -> None:
+            await self.requested.wait()
+            own.requested.set()
+            await self.hurried.wait()
+            own.hurried.set()
+
+        passing = asyncio.create_task(pass_on())
+        try:
+            yield own
+        finally:
+            passing.cancel()
 
 
 class CutShortError(MtriggerError):
