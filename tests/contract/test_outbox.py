@@ -152,6 +152,37 @@ async def test_settling_twice_writes_once(store: Store, outcome: Outcome) -> Non
     assert await record_of(store, delivery) == once
 
 
+async def test_each_of_many_outcomes_is_its_own_also_of_those_that_are_alike(store: Store) -> None:
+    """Written together and once, they differ in when and how often it was tried, and in what came of it."""
+    delivered = [delivery_at(number) for number in range(1, 251)]
+    tried, late, suppressed, failed, discarded = (delivery_at(number) for number in range(251, 256))
+    await store.add([*delivered, tried, late, suppressed, failed, discarded])
+    await store.settle([settlement_of(tried, Retrying("busy", LATER))])
+    await store.discard(Query(ids=(discarded.id,)))
+    settlements = [
+        *(settlement_of(delivery, Delivered("250 queued")) for delivery in [*delivered, discarded]),
+        settlement_of(replace(tried, attempts=1), Delivered("250 queued"), LATER),
+        settlement_of(late, Delivered("250 queued"), LATER),
+        settlement_of(suppressed, Suppressed("250 queued")),
+        settlement_of(failed, Retrying("250 queued", LATER)),
+    ]
+
+    await store.settle(settlements)
+    await store.settle(settlements)
+
+    records = {record.delivery.id: record for record in await store.find(Query(), 300)}
+    first = Attempt(1, NOW, 0.5, "delivered", "250 queued")
+    end = NOW + timedelta(seconds=0.5)
+    for delivery in delivered:
+        record = records[delivery.id]
+        assert (record.status, record.settled_at, record.log) == (Status.DELIVERED, end, (first,))
+    assert [line.number for line in records[tried.id].log] == [1, 2]
+    assert records[late.id].log == (replace(first, at=LATER),)
+    assert records[suppressed.id].log == (replace(first, outcome="suppressed"),)
+    assert records[failed.id].log == (replace(first, outcome="retrying"),)
+    assert (records[discarded.id].status, records[discarded.id].log) == (Status.DISCARDED, ())
+
+
 async def test_a_discarded_delivery_stays_discarded(store: Store) -> None:
     """Also when the attempt that was under way ends after it was discarded."""
     delivery = delivery_at(1)

@@ -155,6 +155,47 @@ async def test_what_has_no_room_in_memory_is_loaded_in_its_turn(
     assert most <= 60  # a few may come late, when a page overtakes their offer
 
 
+async def test_lines_that_keep_up_are_given_time_to_make_room(
+    store: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So nothing overflows that would have to be read back."""
+    monkeypatch.setattr(dispatcher_module, "CAPACITY", 50)
+    action = Recorder()
+    deliveries = owed(500, documents=10)
+    async with running(store, action) as dispatcher:
+        await eventually(lambda: dispatcher._running)
+        (line,) = dispatcher._lines.values()
+        for start in range(0, 500, 25):
+            portion = deliveries[start : start + 25]
+            await store.add(portion)
+            await dispatcher.take(portion, patience=60)
+            assert not line.incomplete
+        await all_settled(store, Status.DELIVERED, 500)
+
+    assert max(Counter(action.ids).values()) == 1
+
+
+async def test_lines_whose_target_is_down_are_not_waited_for(
+    store: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They fill their own places and hold up nobody: `take` returns although it might wait for hours."""
+    monkeypatch.setattr(dispatcher_module, "CAPACITY", 50)
+
+    async def is_down(work: Work) -> None:
+        raise RetryLater(3_600, "451 down")
+
+    action = Recorder(is_down)
+    deliveries = owed(60, documents=60)
+    await store.add(deliveries)
+    async with running(store, action) as dispatcher:
+        await eventually(lambda: len(action.attempts) == 50)
+        (line,) = dispatcher._lines.values()
+
+        await dispatcher.take(deliveries[50:], patience=36_000)
+
+        assert line.incomplete
+
+
 async def test_what_was_owed_at_the_start_is_run_before_what_is_new(store: MongoStore) -> None:
     """Also what waits for a retry keeps its document's newer change waiting."""
     old, older, new = (delivery_at(number, created_at=datetime.now(UTC)) for number in (2, 1, 3))

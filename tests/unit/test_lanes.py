@@ -418,3 +418,40 @@ def test_a_page_that_is_full_of_bytes_is_not_the_last_one() -> None:
     _, room, mark = line.page()
     line.load([], room, mark, NOW)
     assert not line.incomplete
+
+
+def test_a_line_that_moves_is_worth_waiting_for_and_no_other() -> None:
+    """One that is full but runs makes room. One that all waits in, or that has overflowed, is not waited for,
+    nor one that could not hold so many at all."""
+    line = Line(3)
+    for number in (1, 2, 3):
+        line.offer(delivery_at(number, lane=str(number)))
+    assert line.will_take(2)
+    assert not line.will_take(4)
+
+    handed_out = list(iter(lambda: line.next(NOW), None))
+    assert line.will_take(2)
+    line.finish(handed_out[0])
+    assert not line.will_take(1)  # there is room
+    assert line.will_take(2)
+
+    for delivery in handed_out[1:]:
+        line.retry(delivery.after(Retrying("down", NOW + timedelta(hours=1))))
+    assert not line.will_take(2)
+    line.offer(delivery_at(4))
+    line.offer(delivery_at(5))
+    assert line.incomplete
+    assert not line.will_take(2)
+
+
+def test_a_delivery_is_known_to_be_owed_since_it_was_stored_or_loaded() -> None:
+    """What an operator discards later than that is another matter."""
+    line = Line(3, behind="")
+    _, room, mark = line.page()
+    later = NOW + timedelta(hours=1)
+    old, new = delivery_at(1, created_at=NOW), delivery_at(2, created_at=later + timedelta(seconds=1))
+    line.load([old], room, mark, later)
+    line.offer(new)
+
+    assert line.known_since(old) == later
+    assert line.known_since(new) == new.created_at
