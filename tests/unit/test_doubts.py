@@ -1,4 +1,4 @@
-"""Whether deliveries are still owed: one look-up for all who ask meanwhile, no answer older than its question."""
+"""Whether deliveries are still owed: one look-up for all who ask meanwhile, none older than its question."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
