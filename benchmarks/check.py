@@ -4,16 +4,16 @@ Every rule has a condition, inline templates and settings of its own; every tent
 figures are the best of several runs, in seconds and as a multiple of a bare start of Python on the same
 machine.
 
-    python benchmarks/check.py [FILES]
+    python -m benchmarks.check [--files N] [--runs N]
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-RUNS = 5
 RULE = """\
 name: rule-{n}
 description: Orders of kind {n}
@@ -50,10 +50,10 @@ def write_rules(folder: Path, count: int) -> None:
         (triggers / f"rule-{n}.yaml").write_text(RULE.format(n=n, body=body))
 
 
-def best(*command: str, cwd: Path) -> float:
+def best(*command: str, cwd: Path, runs: int) -> float:
     """Seconds of the fastest of several runs of `command`, which must succeed."""
     seconds = []
-    for _ in range(RUNS):
+    for _ in range(runs):
         start = time.perf_counter()
         subprocess.run(command, cwd=cwd, check=True, capture_output=True)
         seconds.append(time.perf_counter() - start)
@@ -62,16 +62,20 @@ def best(*command: str, cwd: Path) -> float:
 
 def main() -> None:
     """Measure and print."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 500
+    parser = argparse.ArgumentParser(description="How long `mtrigger check` takes.")
+    parser.add_argument("--files", type=int, default=500, help="rule files (%(default)s)")
+    parser.add_argument("--runs", type=int, default=5, help="the best of so many counts (%(default)s)")
+    options = parser.parse_args()
+    count, runs = options.files, options.runs
     with tempfile.TemporaryDirectory(prefix="mtrigger-bench-") as name:
         folder = Path(name)
         write_rules(folder, count)
-        bare = best(sys.executable, "-c", "pass", cwd=folder)
+        bare = best(sys.executable, "-c", "pass", cwd=folder, runs=runs)
         command = (sys.executable, "-m", "mtrigger")
         figures = {
             "python -c pass": bare,
-            "mtrigger --help": best(*command, "--help", cwd=folder),
-            f"mtrigger check, {count} files": best(*command, "check", cwd=folder),
+            "mtrigger --help": best(*command, "--help", cwd=folder, runs=runs),
+            f"mtrigger check, {count} files": best(*command, "check", cwd=folder, runs=runs),
         }
     for what, seconds in figures.items():
         print(f"{what:30} {seconds:6.3f} s {seconds / bare:6.1f} x a bare start")

@@ -1,85 +1,79 @@
-"""Reading a change stream: mtrigger's batches against the driver's `watch()`, in one run.
+"""Reading a change stream: mtrigger's batches against the driver's asynchronous `watch()`.
 
-    python benchmarks/stream.py [EVENTS]
+Both read the same inserts and make the same events of them; nothing is matched or stored.
 
-Both read the same inserts from an embedded server, in turn, several times; what counts is the ratio.
+    python -m benchmarks.stream [--events N] [--rounds N] [--json] [--uri URI]
 """
 
-import asyncio
-import statistics
-import sys
-import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 
-from bson.timestamp import Timestamp
 from pymongo import AsyncMongoClient
 
+from benchmarks.command import Sizes, run
+from benchmarks.history import DATABASE, Document, History, mongod, write_orders
+from benchmarks.rounds import take_turns
+from benchmarks.table import Row, compared
 from mtrigger.deployment.connecting import connect
-from mtrigger.embedded import EmbeddedServer
 from mtrigger.events import ChangeEvent
 from mtrigger.pushdown import StreamPlan
 from mtrigger.reading.stream import ChangeStream, StreamPosition
+from mtrigger.supervision import interpreter
 
-ROUNDS = 5
-Client = AsyncMongoClient[dict[str, Any]]
-Reader = Callable[[Client, Timestamp, int], Awaitable[None]]
+EVENTS = 20_000
+
+Client = AsyncMongoClient[Document]
+Reader = Callable[[Client, History], Awaitable[None]]
 
 
-async def with_driver(client: Client, start: Timestamp, count: int) -> None:
+async def with_driver(client: Client, history: History) -> None:
     """The loop everybody writes, with the same events made of the changes."""
-    async with await client["bench"].watch(
-        start_at_operation_time=start, full_document="whenAvailable", max_await_time_ms=1000
+    async with await client[DATABASE].watch(
+        start_at_operation_time=history.start, full_document="whenAvailable", max_await_time_ms=1000
     ) as stream:
         seen = 0
-        while seen < count:
+        while seen < history.count:
             change = await stream.try_next()
             if change is not None:
                 ChangeEvent.from_change(change)
                 seen += 1
 
 
-async def with_batches(client: Client, start: Timestamp, count: int) -> None:
+async def with_batches(client: Client, history: History) -> None:
     """mtrigger's reader."""
-    plan = StreamPlan("bench", {"operationType": "insert"}, "bench")
-    stream = ChangeStream(client, plan, StreamPosition(None, start, ""), "bench")
+    plan = StreamPlan(DATABASE, {"operationType": "insert"}, "bench")
+    stream = ChangeStream(client, plan, StreamPosition(None, history.start, ""), "bench")
     seen = 0
-    while seen < count:
+    while seen < history.count:
         seen += len((await stream.read()).events)
     await stream.close()
 
 
-async def timed(reader: Reader, client: Client, start: Timestamp, count: int) -> float:
+async def _rate(reader: Reader, history: History) -> float:
+    async with connect(history.uri) as client:
+        await client.admin.command("ping")
+        began = time.perf_counter()
+        await reader(client, history)
+        return history.count / (time.perf_counter() - began)
+
+
+def rate(reader: Reader, history: History) -> float:
     """Events a second."""
-    began = time.perf_counter()
-    await reader(client, start, count)
-    return count / (time.perf_counter() - began)
+    return interpreter.run(_rate(reader, history))
 
 
-async def measure(uri: str, count: int) -> None:
-    """Insert, read in turn, print medians and the ratio."""
-    async with connect(uri) as client:
-        start: Timestamp = (await client.admin.command("hello"))["operationTime"]
-        order = {"order_id": "SO-10042", "amount": 9000.5, "customer": {"name": "Hansen"}, "items": [1, 2, 3]}
-        await client["bench"]["orders"].insert_many([dict(order) for _ in range(count)])
-        driver, batches = [], []
-        for _ in range(ROUNDS):
-            driver.append(await timed(with_driver, client, start, count))
-            batches.append(await timed(with_batches, client, start, count))
-    ratios = [ours / theirs for ours, theirs in zip(batches, driver, strict=True)]
-    print(f"driver's watch()   {statistics.median(driver):10,.0f} events/s")
-    print(f"mtrigger's batches {statistics.median(batches):10,.0f} events/s")
-    print(f"ratio              {statistics.median(ratios):10.2f}  ({min(ratios):.2f} to {max(ratios):.2f})")
-
-
-def main() -> None:
-    """Start a server, measure, stop it."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
-    with tempfile.TemporaryDirectory() as folder, EmbeddedServer.start(Path(folder) / "data") as server:
-        asyncio.run(measure(server.uri, count))
+def measure(sizes: Sizes) -> Iterator[Row]:
+    """One row."""
+    with mongod(sizes.uri) as uri:
+        history = write_orders(uri, sizes.of(EVENTS), 1)
+        sides = {
+            "mtrigger's batches": partial(rate, with_batches, history),
+            "driver's watch()": partial(rate, with_driver, history),
+        }
+        ours, limit = take_turns("reading", sides, sizes.rounds).values()
+    yield compared("reading alone, events made of changes", "driver's watch()", ours, limit, at_least=1)
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, "Reading a change stream in batches.")

@@ -5,29 +5,25 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+
+import pytest
 
 from mtrigger.embedded import EmbeddedServer
 
 PROJECT = Path(__file__).parents[2]
-TABLE = ("catching_up", "acting", "updates", "webhooks", "mails", "latency", "memory", "processes")
+TABLE = ("catching_up", "acting", "updates", "webhooks", "mails", "latency", "memory", "processes", "stream")
 ROWS = {"catching_up": 3, "updates": 2, "latency": 2, "memory": 2, "processes": 2}
+ALONE = {"check": ("--files", "1", "--runs", "1"), "conditions": ("--calls", "10")}
+"""Those that print what people read."""
+
 SMALL = ("--events", "10", "--rounds", "1", "--json")
 
 
 def test_every_benchmark_tells_what_it_measured(mongod: EmbeddedServer) -> None:
     """Rows with figures, and a curve for each side of what grows."""
-    running = {
-        name: subprocess.Popen(
-            [sys.executable, "-m", f"benchmarks.{name}", *SMALL, "--uri", mongod.uri],
-            cwd=PROJECT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name in (*TABLE, "growth")
-    }
-    found = {name: _told(name, process) for name, process in running.items()}
+    options = dict.fromkeys((*TABLE, "growth"), (*SMALL, "--uri", mongod.uri))
+    running = {name: _start(name, *given) for name, given in options.items()}
+    found = {name: json.loads(_printed(name, process)) for name, process in running.items()}
     for name in TABLE:
         assert len(found[name]) == ROWS.get(name, 1), name
         assert all(row["ours"] > 0 for row in found[name] if row["unit"] != "MB")
@@ -36,12 +32,27 @@ def test_every_benchmark_tells_what_it_measured(mongod: EmbeddedServer) -> None:
     assert all(len(curve) == 4 for curve in over_shares.values())
 
 
-def _told(name: str, process: subprocess.Popen[str]) -> list[dict[str, Any]]:
-    """What a benchmark printed as JSON."""
+@pytest.mark.parametrize("name", ALONE)
+def test_a_benchmark_without_a_server_runs(name: str) -> None:
+    """With one rule file, and a few calls of a condition."""
+    assert len(_printed(name, _start(name, *ALONE[name])).splitlines()) >= 3
+
+
+def _start(name: str, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", f"benchmarks.{name}", *options],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _printed(name: str, process: subprocess.Popen[str]) -> str:
+    """What a benchmark printed, once it has ended well."""
     try:
         out, err = process.communicate(timeout=240)
     finally:
         process.kill()
     assert process.returncode == 0, f"{name}: {err}"
-    told: list[dict[str, Any]] = json.loads(out)
-    return told
+    return out
