@@ -4,6 +4,7 @@
 tests of a worker and must not be reconfigured.
 """
 
+import gc
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
@@ -19,10 +20,17 @@ from mtrigger.embedded import EmbeddedServer
 from support.certificates import Authority
 from support.command import MtriggerCommand
 from support.http_sink import HttpSink
-from support.mongo_servers import MongoServers, mongod_or_skip
+from support.mongo_servers import MongoServers, free_port, mongod_or_skip
 from support.smtp_sink import Encryption, SmtpSink
 
 Document = dict[str, Any]
+
+MONGOD = frozenset({"mongod", "roomy_mongod", "start_mongod", "nowhere"})
+"""The fixtures without which no test is a client of MongoDB."""
+
+LEFT_BY_THE_DRIVER = "ignore:unclosed (<socket|transport):ResourceWarning"
+"""A client that is closed cancels its monitors, and one that was making a connection just then leaves the
+socket open (PyMongo 4.20 closes it only after an OSError)."""
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +68,12 @@ def start_mongod() -> Iterator[MongoServers]:
         yield servers
     finally:
         servers.stop_all()
+
+
+@pytest.fixture
+def nowhere() -> str:
+    """The address of a deployment that does not answer, for clients that soon give up."""
+    return f"mongodb://127.0.0.1:{free_port()}/?serverSelectionTimeoutMS=50"
 
 
 @pytest.fixture
@@ -122,6 +136,28 @@ def mtrigger_command(tmp_path: Path) -> Iterator[MtriggerCommand]:
         yield command
     finally:
         command.end_all()
+
+
+def _has_mongod(item: pytest.Item | None) -> bool:
+    return item is not None and not MONGOD.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that may be clients of MongoDB bear with what the driver leaves behind."""
+    for item in items:
+        if _has_mongod(item):
+            item.add_marker(pytest.mark.filterwarnings(LEFT_BY_THE_DRIVER))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    """The last of them in a row collects it, so that no test after it is blamed."""
+    result = yield
+    if _has_mongod(item) and not _has_mongod(nextitem):
+        gc.collect()
+    return result
 
 
 @pytest.hookimpl(wrapper=True)
