@@ -2,7 +2,8 @@
 
 Two promises. Waiting costs no attempt: a request's time begins when it has its place, and places are given
 out by host, so a slow receiver holds up no more than its own. And a kept connection that the receiver closed
-in the meantime is no failure: the request goes out once more, with the same `webhook-id`, on another one.
+in the meantime is no failure: a request whose connection breaks before the answer goes out once more, on
+another one and with the same `webhook-id`.
 """
 
 import asyncio
@@ -47,13 +48,6 @@ class Answer:
         return f"{self.status} {self.reason}".strip()
 
 
-@dataclass(slots=True)
-class _Exchange:
-    """What is known of one request on its way."""
-
-    reused: bool = False
-
-
 class HttpPool:
     """The session is made at the first request (aiohttp takes long to import), and closed by `close`."""
 
@@ -70,16 +64,13 @@ class HttpPool:
 
         if self._session is None:
             self._session = _session()
-        async with self._place(urlsplit(request.url).netloc):
-            exchange = _Exchange()
+        async with self._place(urlsplit(request.url).netloc.rpartition("@")[2]):
             try:
-                return await self._exchange(request, seconds, exchange)
+                return await self._exchange(request, seconds)
             except (aiohttp.ClientConnectorError, TimeoutError):
                 raise
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                if not exchange.reused:
-                    raise
-                return await self._exchange(request, seconds, _Exchange())
+                return await self._exchange(request, seconds)
 
     async def close(self) -> None:
         """Close all connections. No request may be under way any more."""
@@ -95,7 +86,7 @@ class HttpPool:
         async with places, self._all:
             yield
 
-    async def _exchange(self, request: Request, seconds: float, exchange: _Exchange) -> Answer:
+    async def _exchange(self, request: Request, seconds: float) -> Answer:
         import aiohttp
 
         async with self._session.request(
@@ -105,7 +96,6 @@ class HttpPool:
             headers=request.headers,
             timeout=aiohttp.ClientTimeout(total=seconds, connect=min(_LONGEST_CONNECT, seconds)),
             allow_redirects=False,
-            trace_request_ctx=exchange,
         ) as answer:
             beginning = await answer.content.read(_LONGEST_ANSWER)
             return Answer(answer.status, answer.reason or "", beginning)
@@ -114,16 +104,10 @@ class HttpPool:
 def _session() -> Any:
     import aiohttp
 
-    async def reused(_session: Any, context: Any, _params: Any) -> None:
-        context.trace_request_ctx.reused = True
-
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_reuseconn.append(reused)
     return aiohttp.ClientSession(
         # The places bound the connections; a limit here would count waiting as part of a request's time.
         connector=aiohttp.TCPConnector(
             limit=0, keepalive_timeout=KEPT_SECONDS, ttl_dns_cache=ADDRESS_SECONDS
         ),
         cookie_jar=aiohttp.DummyCookieJar(),  # one receiver's cookies are never sent to another
-        trace_configs=[trace],
     )

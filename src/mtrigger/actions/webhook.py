@@ -13,6 +13,7 @@ import hmac
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -77,32 +78,30 @@ class Webhook:
         import aiohttp
 
         request = self._request(work, int(time.time()))
-        where = f"{request.method} {redact_url(request.url)}"
         try:
             answer = await self._http.send(request, self._timeout)
         except aiohttp.InvalidURL:
-            raise PermanentError(f"{where}: {_BAD_URL}") from None
+            raise PermanentError(f"{_shown(request)}: {_BAD_URL}") from None
         except TimeoutError:
-            raise WebhookFailed(f"{where}: no answer within {self._timeout:g} s") from None
+            raise WebhookFailed(f"{_shown(request)}: no answer within {self._timeout:g} s") from None
         except (aiohttp.ClientError, OSError, EOFError) as error:
             raise WebhookFailed(
-                f"{where}: {type(error).__name__}: {_without(request.url, str(error))}"
+                f"{_shown(request)}: {type(error).__name__}: {_without(request.url, str(error))}"
             ) from None
         if 200 <= answer.status < 300:
             return str(answer)
         said = " ".join(answer.beginning.decode("utf-8", "replace").split())[:_SHOWN_OF_ANSWER]
-        raise WebhookFailed(f"{where} answered {answer}" + (f": {said}" if said else ""))
+        raise WebhookFailed(f"{_shown(request)} answered {answer}" + (f": {said}" if said else ""))
 
     def preview(self, work: Work) -> Preview:
         """The request as it would be sent; values of headers that hold secrets are left out."""
         request = self._request(work, int(time.time()))
-        shown = redact_url(request.url)
         headers = "\n".join(
             f"{name}: {'***' if _SECRET_HEADER.search(name) else value}"
             for name, value in request.headers.items()
         )
-        parts = {"Request": f"{request.method} {shown}", "Headers": headers, "Body": request.body.decode()}
-        return Preview(f"webhook: {request.method} {shown}", parts)
+        parts = {"Request": _shown(request), "Headers": headers, "Body": request.body.decode()}
+        return Preview(f"webhook: {_shown(request)}", parts)
 
     def _request(self, work: Work, timestamp: int) -> Request:
         scope = scope_of(work.scope)
@@ -168,6 +167,7 @@ def signature(key: bytes, message_id: str, timestamp: int, body: bytes) -> str:
     return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
 
 
+@lru_cache(1_000)
 def url_problem(url: str) -> str | None:
     """What is wrong with a rendered address, without the address: it may hold a secret."""
     try:
@@ -203,6 +203,10 @@ def _body_template(body: Json, templates: Templates) -> Callable[[Mapping[str, A
         )
 
     return leaf
+
+
+def _shown(request: Request) -> str:
+    return f"{request.method} {redact_url(request.url)}"
 
 
 def _without(url: str, text: str) -> str:

@@ -129,12 +129,20 @@ def extended_json(value: Any, indent: int | None = None) -> str:
 
 
 def _jsonable(value: Any) -> Any:
-    """`value` in the types of JSON. The driver's own `dumps` does the same in three times the time."""
+    """`value` in the types of JSON. The driver's own `dumps` does the same in several times the time."""
     kind = type(value)
+    if kind is dict or kind is Fields:
+        return {
+            name: item if type(item) in _AS_JSON_HAS_THEM else _jsonable(item) for name, item in value.items()
+        }
+    if kind is list:
+        return [item if type(item) in _AS_JSON_HAS_THEM else _jsonable(item) for item in value]
     if kind in _AS_JSON_HAS_THEM or (kind is float and math.isfinite(value)):
         return value
+    if kind is ObjectId:
+        return {"$oid": str(value)}
     if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
+        return {str(name): _jsonable(item) for name, item in value.items()}
     if isinstance(value, Decimal):
         value = outgoing(value)
     elif isinstance(value, Iterable) and not isinstance(value, str | bytes):
