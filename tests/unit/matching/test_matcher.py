@@ -152,6 +152,13 @@ def test_an_update_evaluates_only_rules_whose_fields_it_touched() -> None:
     assert names == ["rule-3", "rule-5"]
 
 
+def test_what_holds_is_left_out_where_its_fields_are_untouched() -> None:
+    """Also of rules that the index knows to hold."""
+    rules = [rule_of(str(number), parse('customer == "C7"'), fields=(f"f{number}",)) for number in range(40)]
+    event = replace(event_at(operation="update", removed=("f3",)), document=DOCUMENT)
+    assert Matcher(rules).matches(event, NOW) == [rules[3]]
+
+
 def test_equal_numbers_are_found_whatever_their_types() -> None:
     """int, long, double and decimal, exact beyond what a double can tell apart."""
     rules = rules_of([*(f"n == {number}" for number in range(40)), "n == 9007199254740993"])
