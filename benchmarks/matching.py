@@ -44,9 +44,7 @@ def main() -> None:
     for kind, text in KINDS.items():
         for number in NUMBERS:
             rules = [_rule(text(one, number)) for one in range(number)]
-            events = [
-                _event(number, chance) for chance in map(random.Random, range(max(TRIED // number, 5)))
-            ]
+            events = [_event(number, chance) for chance in map(random.Random, range(max(TRIED // number, 5)))]
             matcher = Matcher(rules)
             began = time.perf_counter()
             matcher.matches(events[0], NOW)

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from benchmarks.command import Sizes, run
 from benchmarks.engines import rules_folder
@@ -46,7 +47,11 @@ def rules(count: int) -> Iterator[str]:
 
 
 def resident(pid: int) -> float:
-    """The resident set size of a process, in MB."""
+    """The resident set size of a process, in MB (proc(5) where there is /proc, else ps)."""
+    status = Path(f"/proc/{pid}/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmRSS:"))
+        return int(line.split()[1]) * 1024 / 1e6
     done = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
     return int(done.stdout) * 1024 / 1e6
 

@@ -61,9 +61,9 @@ def _seconds(state: State) -> float:
 
 
 def _processor_seconds(state: State) -> float:
-    """What the server has used of the processors so far."""
+    """What the server has used of the processors so far; 0 where it does not say (only Linux does)."""
     info = state.client.admin.command("serverStatus")["extra_info"]
-    return float(info["user_time_us"] + info["system_time_us"]) / 1e6
+    return float(info.get("user_time_us", 0) + info.get("system_time_us", 0)) / 1e6
 
 
 def measure(sizes: Sizes) -> Iterator[Row]:
