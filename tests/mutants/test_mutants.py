@@ -99,6 +99,13 @@ MUTANTS = [
         test="tests/unit/test_lanes.py::test_a_lane_waits_for_its_first_delivery_and_others_do_not",
     ),
     Mutant(
+        rule="a retry waits by a clock that nobody sets",
+        file="supervision/steady_time.py",
+        sound="    return min(moment + _set_back(), now() + timedelta(seconds=longest))\n",
+        broken="    return min(moment, now() + timedelta(seconds=longest))\n",
+        test="tests/unit/test_steady_time.py::test_a_wait_is_as_long_as_it_was_meant",
+    ),
+    Mutant(
         rule="whoever was deposed moves no position: the fence",
         file="stores/mongo.py",
         sound='update_one({"_id": checkpoint.stream, **mine}, moving(checkpoint))',
