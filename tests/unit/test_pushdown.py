@@ -133,6 +133,14 @@ def test_the_stream_is_over_the_one_database_all_rules_name(
     assert plan([rule_on(pattern) for pattern in patterns], STATE).database == database
 
 
+def test_a_stream_over_a_database_is_not_asked_for_the_name_of_it() -> None:
+    """It holds nothing else, and asking costs the server as much as a condition."""
+    orders, others = rule_on("shop.orders", when="amount > 5"), rule_on("eu.orders")
+
+    assert "ns.db" not in str(plan([orders], STATE).match)
+    assert "ns.db" in str(plan([orders, others], STATE).match)
+
+
 def test_a_stream_over_a_database_is_told_when_that_is_dropped() -> None:
     """Without the invalidate event it would wait for ever on nothing."""
     event = event_at(1, operation="invalidate", namespace=".")

@@ -48,10 +48,10 @@ class Clause:
         """The same for any event of the operations and collections."""
         return replace(self, filter={}, shares=())
 
-    def filters(self) -> Iterator[dict[str, Any]]:
-        """The clause over change events, as branches of an `$or`."""
+    def filters(self, only: str | None) -> Iterator[dict[str, Any]]:
+        """The clause over change events, as branches of an `$or`, in a stream over the database `only`."""
         operation: dict[str, Any] = {"operationType": {"$in": sorted(self.operations)}}
-        outside = [{**operation, **namespace} for namespace in namespaces(self.patterns)]
+        outside = [{**operation, **namespace} for namespace in namespaces(self.patterns, only)]
         if not self.filter:
             yield from outside
         elif self.filter != NEVER and outside:

@@ -6,10 +6,12 @@ from typing import Any
 from mtrigger.rules import collection_regex, database_regex
 
 
-def namespaces(patterns: Iterable[str]) -> list[dict[str, Any]]:
-    """The collections that `patterns` name, one condition for each database and each wildcard.
+def namespaces(patterns: Iterable[str], only: str | None) -> list[dict[str, Any]]:
+    """The collections that `patterns` name, one condition for each database and each wildcard, in a stream
+    over the database `only` (None: over the deployment).
 
     `ns.db` and `ns.coll` apart: the server answers that much faster than a comparison of the whole `ns`.
+    Where there is but one database it is not asked for at all, which costs half as much again.
     """
     by_database: dict[str, set[str]] = {}
     wildcards: set[str] = set()
@@ -19,11 +21,14 @@ def namespaces(patterns: Iterable[str]) -> list[dict[str, Any]]:
         else:
             database, _, collection = pattern.partition(".")
             by_database.setdefault(database, set()).add(collection)
-    exact: list[dict[str, Any]] = [
+    found: list[dict[str, Any]] = [
         {"ns.db": database, "ns.coll": {"$in": sorted(names)}}
         for database, names in sorted(by_database.items())
     ]
-    return exact + [_wildcard(pattern) for pattern in sorted(wildcards)]
+    found += [_wildcard(pattern) for pattern in sorted(wildcards)]
+    if only is None:
+        return found
+    return [{name: test for name, test in one.items() if name != "ns.db"} for one in found]
 
 
 def only_database(patterns: Iterable[str]) -> str | None:

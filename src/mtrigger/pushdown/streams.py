@@ -38,7 +38,7 @@ def plan(rules: Sequence[Rule], state_database: str, large_events: LargeEvents =
     database = only_database(patterns)
 
     def match(found: Sequence[Clause]) -> dict[str, Any]:
-        parts = [part for clause in merged(found) for part in clause.filters()]
+        parts = [part for clause in merged(found) for part in clause.filters(database)]
         wanted: dict[str, Any] = {"$or": parts} if parts else {"operationType": "invalidate"}
         if may_name(state_database, patterns):
             wanted = {"$and": [{"ns.db": {"$ne": state_database}}, wanted]}
