@@ -4,6 +4,7 @@ The faults are the server's own fail points, limited to a client with a name of 
 off again.
 """
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -36,7 +37,9 @@ from mtrigger.errors import PositionError
 from mtrigger.stores.base import DELIVERED_KEPT_SECONDS, Query
 from mtrigger.stores.mongo import MongoStore
 from mtrigger.supervision import outages
+from support.fail_points import failing_commands, times_failed
 from support.mongo_proxy import MongoProxy
+from support.polling import eventually
 from support.samples import (
     LINE,
     NOW,
@@ -417,6 +420,33 @@ async def test_a_fault_that_waiting_does_not_mend_is_raised(
 
     with pytest.raises(OperationFailure):
         await store.add([delivery_at(1)])
+
+
+async def test_a_delivery_that_was_reopened_again_is_not_lost_to_an_earlier_owner(
+    store: MongoStore, admin: AsyncMongoClient[Document]
+) -> None:
+    """An owner has found it reopened; before it has said so to the server the stream is another's, where the
+    delivery dies and is reopened once more."""
+    delivery, successor = delivery_at(1), MongoStore(admin, STATE)
+    await store.add([delivery])
+    await store.settle([settlement_of(delivery, Dead("550"), NOW)])
+    await store.reopen(Query())
+    held_up = {"blockConnection": True, "blockTimeMS": 500}
+    async with failing_commands(admin, ["update"], app_name=FAULTY, mode={"times": 1}, **held_up):
+        before = await times_failed(admin)
+        late = asyncio.create_task(store.take_reopened(PARTITION, 10))
+        await eventually(lambda: _has_failed(admin, before))
+        await successor.settle([settlement_of(delivery, Dead("550"), NOW + timedelta(minutes=1))])
+        assert await successor.reopen(Query()) == 1
+        assert not late.done()
+        assert [found.id for found in await late] == [delivery.id]
+
+    assert [found.id for found in await successor.take_reopened(PARTITION, 10)] == [delivery.id]
+    assert await successor.take_reopened(PARTITION, 10) == []
+
+
+async def _has_failed(admin: AsyncMongoClient[Document], before: int) -> bool:
+    return await times_failed(admin) > before
 
 
 async def test_people_are_not_kept_waiting(store: MongoStore, admin: AsyncMongoClient[Document]) -> None:

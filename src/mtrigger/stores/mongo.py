@@ -27,11 +27,13 @@ from mtrigger.stores.mongo_leases import MongoLeases, held_by
 from mtrigger.stores.mongo_records import MongoRecords
 from mtrigger.stores.outcomes import Settling, settling
 from mtrigger.stores.rows import (
+    Row,
     checkpoint_fields,
     delivery_row,
     freeing,
     moving,
     read_checkpoint,
+    read_delivery,
 )
 from mtrigger.stores.steadiness import StateOutage, steadily
 
@@ -224,7 +226,7 @@ class MongoStore(MongoRecords):
     @steadily
     async def owed(self, partition: str, line: LineKey, after: str, limit: int) -> list[Delivery]:
         wanted = {"open": True, "partition": partition, **line._asdict(), "position": {"$gt": after}}
-        return await self._page(wanted, limit)
+        return [read_delivery(row) for row in await self._page(wanted, limit)]
 
     async def settle(self, settlements: Sequence[Settlement]) -> AbstractSet[str]:
         # Two writes, one after the other: an unordered bulk could settle a death and fail to insert what it
@@ -253,16 +255,19 @@ class MongoStore(MongoRecords):
         # would be nothing to find, and what was found the first time would be forgotten.
         rows = await self._reopened(partition, limit, full)
         if rows:
-            await self._hand_out([row.id for row in rows])
-        return rows
+            await self._hand_out([row["_id"] for row in rows], {row.get("reopening") for row in rows})
+        return [read_delivery(row) for row in rows]
 
     @steadily
-    async def _reopened(self, partition: str, limit: int, full: AbstractSet[LineKey]) -> list[Delivery]:
+    async def _reopened(self, partition: str, limit: int, full: AbstractSet[LineKey]) -> list[Row]:
         wanted: dict[str, Any] = {"reopened": True, "open": True, "partition": partition}
         if full:
             wanted["$nor"] = [line._asdict() for line in full]
         return await self._page(wanted, limit)
 
     @steadily
-    async def _hand_out(self, ids: Sequence[str]) -> None:
-        await self._deliveries.update_many({"_id": {"$in": ids}}, {"$unset": {"reopened": ""}})
+    async def _hand_out(self, ids: Sequence[str], reopenings: AbstractSet[str | None]) -> None:
+        # Only the wishes that were read: this may come late, when another process owns the stream and the
+        # delivery has died and been reopened there.
+        taken = {"_id": {"$in": ids}, "reopening": {"$in": list(reopenings)}}
+        await self._deliveries.update_many(taken, {"$unset": {"reopened": ""}})

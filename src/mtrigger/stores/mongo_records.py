@@ -4,6 +4,7 @@ Promise: a row that cannot be decoded costs nothing but itself: rows are read ra
 far as each can be (see `rows.stored`). What people ask for fails at once when the database does not answer.
 """
 
+import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,14 +14,13 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import ASCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
-from mtrigger.deliveries import OPEN, Delivery, Status
+from mtrigger.deliveries import OPEN, Status
 from mtrigger.stores.base import LARGEST_READ, LineKey, Query, Record, Tally
 from mtrigger.stores.rows import (
     KEEP,
     WITHOUT_DOCUMENTS,
     Row,
     meaning,
-    read_delivery,
     read_record,
     stored,
 )
@@ -36,17 +36,14 @@ class MongoRecords:
     def _stored(self, row: RawBSONDocument) -> Row:
         return stored(bytes(row.raw), self._deliveries.codec_options)
 
-    def _delivery(self, row: RawBSONDocument) -> Delivery:
-        return read_delivery(self._stored(row))
-
-    async def _page(self, wanted: Mapping[str, Any], limit: int) -> list[Delivery]:
-        """The deliveries that are `wanted`, in the order of their positions: at most `limit`, and no more
-        once LARGEST_READ bytes have been read."""
+    async def _page(self, wanted: Mapping[str, Any], limit: int) -> list[Row]:
+        """The rows that are `wanted`, in the order of their positions: at most `limit`, and no more once
+        LARGEST_READ bytes have been read."""
         found, size = [], 0
         async with self._rows.find(wanted, sort=[("position", ASCENDING)], limit=limit) as rows:
             async for row in rows:
-                found.append(self._delivery(row))
-                size += found[-1].event.size
+                found.append(self._stored(row))
+                size += len(row.raw)
                 if size >= LARGEST_READ:
                     break
         return found
@@ -90,7 +87,13 @@ class MongoRecords:
     async def reopen(self, query: Query) -> int:
         wanted = {"$and": [{"status": {"$in": [Status.DEAD, Status.RETRYING]}}, meaning(query)]}
         update = {
-            "$set": {"status": Status.PENDING, "open": True, "reopened": True, "attempts": 0},
+            "$set": {
+                "status": Status.PENDING,
+                "open": True,
+                "reopened": True,
+                "reopening": uuid.uuid4().hex,  # tells this wish from the ones before and after it
+                "attempts": 0,
+            },
             "$unset": {"due_at": "", "settled_at": "", "expires_at": ""},
         }
         return (await self._deliveries.update_many(wanted, update)).modified_count

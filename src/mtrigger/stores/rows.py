@@ -82,7 +82,7 @@ def _read_event(row: Row) -> ChangeEvent:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         flaw = flaw or f"the row in the outbox: its event is damaged ({reason})"
-        return ChangeEvent.unknown(row.get("position", ""), flaw)
+        return replace(ChangeEvent.unknown(row.get("position", ""), flaw), size=row.get("size", 0))
     return replace(event, flaw=flaw or event.flaw, size=row.get("size", 0))
 
 
