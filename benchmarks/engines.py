@@ -34,7 +34,7 @@ LONGEST = 120.0
 """Seconds that one run may take, so that one whose deliveries fail and wait for their retries ends."""
 
 _LOOK_EVERY = 0.002
-_COUNT_EVERY = 0.02
+_COUNT_EVERY = 0.05
 """Seconds between two looks: whether the last outcomes are written, whether the last delivery is stored."""
 
 
