@@ -12,13 +12,14 @@ import time
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mtrigger.deliveries import Delivery, Retrying, Settlement
 from mtrigger.matching import Matcher
 from mtrigger.ownership.lease import Interrupted
-from mtrigger.running.attempting import Complete, Runner, as_stored, failed, loaded, outcome_of
+from mtrigger.running.attempting import Complete, Runner, as_stored, failed, loaded, now_as_stored, outcome_of
 from mtrigger.running.dead_letters import told
 from mtrigger.running.delivery_log import tell, tell_interrupted, tell_unwritten
 from mtrigger.running.doubts import Doubts
@@ -237,17 +238,19 @@ class Dispatcher:
         """One attempt after the other, as long as anything may run; the next worker begins beside this one
         when there is more."""
         self._beginning.discard(key)
+        permit = self._outbox.permit()
         began = time.perf_counter()
         while (delivery := self._next(key, line, runner)) is not None:
             self._pump(key)
-            await self._attempt(line, runner, delivery)
+            await self._attempt(line, runner, delivery, permit)
             self._ended.set()
             if time.perf_counter() - began > LONGEST_TURN:
                 await asyncio.sleep(0)
                 began = time.perf_counter()
             turns = list(self._limits.ended(key))
             for other in turns:
-                self._pump(other)
+                if other != key:
+                    self._pump(other)
             if turns[:1] != [key]:
                 break  # another line has waited for the place
         self._pump(key)
@@ -263,14 +266,16 @@ class Dispatcher:
             self._limits.began(key)
         return delivery
 
-    async def _attempt(self, line: Line, runner: Runner, delivery: Delivery) -> None:
+    async def _attempt(
+        self, line: Line, runner: Runner, delivery: Delivery, permit: AbstractAsyncContextManager[None]
+    ) -> None:
         """One attempt at one delivery, from the lane and back."""
         try:
-            async with self._outbox.permit():
+            async with permit:
                 if not await self._still_owed(line, delivery):
                     line.finish(delivery)
                     return
-                at, started = _now_to_the_millisecond(), time.perf_counter()
+                at, started = now_as_stored(), time.perf_counter()
                 outcome = await outcome_of(runner, delivery, self._complete, at)
         except Interrupted as error:
             tell_interrupted(delivery, error)
@@ -292,9 +297,3 @@ class Dispatcher:
         elif not delivery.attempts and abs(datetime.now(UTC) - line.known_since(delivery)) < TRUSTED_FOR:
             return True
         return await self._doubts.still_open(delivery.id)
-
-
-def _now_to_the_millisecond() -> datetime:
-    """The time as rows keep it, so that what came of many attempts alike can be told to be alike."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)

@@ -204,7 +204,7 @@ class ChangeEvent:
     def to_row(self) -> dict[str, Any]:
         """The event as a BSON-ready document, for a delivery's row. Dotted paths are kept as pairs, so that
         they need no escaping."""
-        row = {
+        row: dict[str, Any] = {
             "token": self.token,
             "operation": self.operation,
             "database": self.database,

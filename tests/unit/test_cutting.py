@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from mtrigger.supervision.cutting import TimeLimit
+from mtrigger.supervision.cutting import Cut, TimeLimit
 
 
 async def test_what_takes_too_long_is_cut_and_the_rest_goes_on() -> None:
@@ -56,3 +56,21 @@ async def test_a_timeout_of_the_work_itself_is_not_the_limit() -> None:
             raise TimeoutError("the work's own")
 
     assert not limited.expired
+
+
+async def test_a_task_begins_one_stretch_after_the_other() -> None:
+    """What was cut before is no reason to end the next one."""
+    cut = Cut()
+
+    async def stretch(*, is_cut: bool) -> bool:
+        cut.begin()
+        try:
+            if is_cut:
+                asyncio.get_running_loop().call_soon(cut.make)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        except asyncio.CancelledError as error:
+            return cut.end(error)
+        return cut.end(None)
+
+    assert [await stretch(is_cut=is_cut) for is_cut in (True, False, True)] == [True, False, True]

@@ -125,6 +125,7 @@ class Fence(Protocol):
     def permit(self) -> AbstractAsyncContextManager[None]:
         """What an attempt is made within: entered when `passed`.
 
-        Raises Interrupted, cancelling what is inside, when the lease runs out meanwhile.
+        Raises Interrupted, cancelling what is inside, when the lease runs out meanwhile. The task that has
+        left it may enter it again for its next attempt.
         """
         ...

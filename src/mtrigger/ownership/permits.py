@@ -8,7 +8,7 @@ from mtrigger.supervision.cutting import Cut
 
 
 class Permit:
-    """One attempt's permit, entered by the task that makes it and kept in `given` until it is left."""
+    """One task's permit for an attempt, and when that has ended for the next one; in `given` meanwhile."""
 
     __slots__ = ("_given", "_passed", "cut")
 

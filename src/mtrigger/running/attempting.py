@@ -41,6 +41,12 @@ class Runner:
     concurrency: int = CONCURRENCY
 
 
+def now_as_stored() -> datetime:
+    """The time to the millisecond, as rows keep it, so that attempts alike can be told to be alike."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
 async def outcome_of(runner: Runner, delivery: Delivery, complete: Complete, now: datetime) -> Outcome:
     """Run the action; every exception becomes an outcome here and nowhere else."""
     try:

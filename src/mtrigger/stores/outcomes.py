@@ -6,9 +6,8 @@ attempts alike is one update, which costs the server a third of what one for eac
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymongo import UpdateMany, UpdateOne
 
@@ -22,8 +21,7 @@ MOST_AT_ONCE = 100
 Settling = UpdateOne | UpdateMany
 
 
-@dataclass(frozen=True, slots=True)
-class _Closing:
+class _Closing(NamedTuple):
     """What closes a row for good, without an error: the same for every attempt that was alike."""
 
     number: int

@@ -10,31 +10,35 @@ from typing import Self
 
 
 class Cut:
-    """A stretch of a task's work that may be cut short, from `begin` to `end`."""
+    """A stretch of a task's work that may be cut short, from `begin` to `end`; then the same task may begin
+    another one. (Asking for the current task is dear, so it is asked for once.)"""
 
     __slots__ = ("_cancelled_before", "_task", "made")
 
     def __init__(self) -> None:
         self.made = False
+        self._task: asyncio.Task[object] | None = None
 
-    def begin(self) -> None:
-        """The current task's work from now on."""
-        task = asyncio.current_task()
+    def begin(self) -> asyncio.Task[object]:
+        """The current task's work from now on. Returns the task."""
+        task = self._task or asyncio.current_task()
         if task is None:
             raise RuntimeError("only what a task does can be cut short")
-        self._task = task
+        self._task, self.made = task, False
         self._cancelled_before = task.cancelling()
+        return task
 
     def make(self) -> None:
         """Cancel it, once."""
-        if not self.made:
+        if not self.made and self._task is not None:
             self.made = True
             self._task.cancel()
 
     def end(self, error: BaseException | None) -> bool:
         """Whether it ended, by `error`, because it was cut and for no other reason."""
-        alone = self.made and self._task.uncancel() <= self._cancelled_before
-        return alone and isinstance(error, asyncio.CancelledError)
+        if not self.made or self._task is None:
+            return False
+        return self._task.uncancel() <= self._cancelled_before and isinstance(error, asyncio.CancelledError)
 
 
 class TimeLimit:
@@ -50,9 +54,8 @@ class TimeLimit:
         """What the work is done within. Raises TimeoutError when it takes too long."""
         return Limited(self)
 
-    def add(self, limited: "Limited") -> None:
-        """Time `limited` from now on."""
-        loop = asyncio.get_running_loop()
+    def add(self, limited: "Limited", loop: asyncio.AbstractEventLoop) -> None:
+        """Time `limited`, which `loop` runs, from now on."""
         end = loop.time() + self._seconds
         self._running[limited] = end
         if self._timer is None or self._loop is not loop:
@@ -87,8 +90,7 @@ class Limited:
         return self.cut.made
 
     async def __aenter__(self) -> Self:
-        self.cut.begin()
-        self._limit.add(self)
+        self._limit.add(self, self.cut.begin().get_loop())
         return self
 
     async def __aexit__(
