@@ -158,6 +158,21 @@ MUTANTS = [
         "test_behind_a_large_event_the_stream_is_read_as_planned_again",
     ),
     Mutant(
+        rule="rules that share a bound share the widest one",
+        file="conditions/merging.py",
+        sound="    return found < 0 if one.operator[0]",
+        broken="    return found > 0 if one.operator[0]",
+        test="tests/unit/test_covers.py::test_what_inserts_are_asked",
+    ),
+    Mutant(
+        rule="an update that did not set the field is let through",
+        file="pushdown/updates.py",
+        sound='        parts.append({f"{_SET}.{name}": {"$exists": False}})\n',
+        broken="",
+        test="tests/integration/test_pushdown_loses_nothing.py::"
+        "test_the_match_lets_every_event_through_that_a_rule_holds_for",
+    ),
+    Mutant(
         rule="a large event's images are taken out behind the match",
         file="pushdown/streams.py",
         sound="        return stages + SHORTENING\n",
