@@ -68,6 +68,31 @@ async def test_what_collects_while_a_batch_is_written_is_the_next_batch() -> Non
     assert settler.unwritten == []
 
 
+async def test_outcomes_that_come_one_by_one_are_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is written at once; those that follow wait for each other, but not while somebody waits."""
+    monkeypatch.setattr(settling, "GATHERED_FOR", 3_600)
+    store = Gated()
+    deliveries = await added(store, 6 + settling.ENOUGH)
+    settler = Settler(store, nobody)
+    async with writing(settler):
+        for delivery in deliveries[:6]:
+            await settler.put(settlement_of(delivery, Delivered()))
+            await turns()
+        assert store.batches == [1]
+        await settler.flush()
+        assert store.batches == [1, 5]
+        for delivery in deliveries[6:]:
+            await settler.put(settlement_of(delivery, Delivered()))
+        await turns()
+        assert store.batches == [1, 5, settling.ENOUGH]
+
+
+async def turns() -> None:
+    """Let everything go on that can."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 async def test_flush_returns_once_everything_before_it_is_written() -> None:
     """Also when nothing is unwritten."""
     store = Gated()

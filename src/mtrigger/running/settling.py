@@ -6,6 +6,7 @@ bounded, so that a state database that is down stops further attempts instead of
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -14,6 +15,13 @@ from mtrigger.deliveries import Delivery, Settlement
 from mtrigger.stores.base import Outbox
 
 MOST_UNWRITTEN = 1_000
+
+GATHERED_FOR = 0.01
+"""Seconds between two batches, unless so many outcomes wait that one more makes no difference, or somebody
+waits for them. The first of a few that come apart is written at once."""
+
+ENOUGH = 100
+"""Outcomes that are worth a batch of their own."""
 
 Flushed = asyncio.Future[None]
 
@@ -30,6 +38,7 @@ class Settler:
         self._waiting: deque[Settlement | Flushed] = deque()
         self._work = asyncio.Event()
         self._room = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._closed = False
 
     @property
@@ -42,6 +51,8 @@ class Settler:
         cancelled."""
         self._waiting.append(settlement)
         self._work.set()
+        if len(self._waiting) >= ENOUGH:
+            self._urgent.set()
         while len(self._waiting) > MOST_UNWRITTEN:
             self._room.clear()
             await self._room.wait()
@@ -51,12 +62,14 @@ class Settler:
         written: Flushed = asyncio.get_running_loop().create_future()
         self._waiting.append(written)
         self._work.set()
+        self._urgent.set()
         await written
 
     def close(self) -> None:
         """No more outcomes will come: let `run` return once all are written."""
         self._closed = True
         self._work.set()
+        self._urgent.set()
 
     async def run(self) -> None:
         """Write until closed and empty."""
@@ -65,6 +78,17 @@ class Settler:
             self._work.clear()
             while self._waiting:
                 await self._write(list(islice(self._waiting, MOST_UNWRITTEN)))
+                await self._gather()
+
+    async def _gather(self) -> None:
+        """Let more outcomes come, so that each write has many."""
+        if not (self._closed or len(self._waiting) >= ENOUGH):
+            self._urgent.clear()
+            if any(isinstance(item, asyncio.Future) for item in self._waiting):
+                return  # somebody has begun to wait while the last batch was being written
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GATHERED_FOR):
+                    await self._urgent.wait()
 
     async def _write(self, batch: list[Settlement | Flushed]) -> None:
         """Write the first ones that wait; they are not forgotten before they are durable."""
