@@ -137,3 +137,5 @@ async def owned(
         await asyncio.wait({keeping})
         if keeping.cancelled():
             await tenure.release()
+        else:
+            keeping.exception()  # looked at, so that nobody says it never was: a write has told of it first
