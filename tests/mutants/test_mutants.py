@@ -143,6 +143,14 @@ MUTANTS = [
         test="tests/contract/test_outbox.py::test_settling_twice_writes_once",
     ),
     Mutant(
+        rule="outcomes that are written together leave alone what is not open any more",
+        file="stores/outcomes.py",
+        sound='{"_id": {"$in": some} if len(some) > 1 else some[0], "open": True}',
+        broken='{"_id": {"$in": some} if len(some) > 1 else some[0]}',
+        test="tests/contract/test_outbox.py::"
+        "test_each_of_many_outcomes_is_its_own_also_of_those_that_are_alike",
+    ),
+    Mutant(
         rule="no position lies inside a split event",
         file="reading/stream.py",
         sound="        if behind is not None and not self._fragments.waiting:\n",
