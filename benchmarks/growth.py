@@ -32,7 +32,7 @@ SHARES = (0.001, 0.01, 0.1, 1.0)
 MOST_CONDITIONS = 1_000
 """Conditions in one `$or`, at most."""
 
-MOST_TRIED = 5_000_000
+MOST_TRIED = 1_000_000
 """Conditions that the `$or` may try in one run: with many of them it reads the first part of the history."""
 
 
