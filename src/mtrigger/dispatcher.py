@@ -34,7 +34,7 @@ __all__ = ["Dispatcher", "Runner"]
 
 log = logging.getLogger(__name__)
 
-CAPACITY = 1_000
+CAPACITY = 2_000
 """Deliveries of one line kept in memory; the rest waits in the outbox."""
 
 REOPENED_EVERY = 1.0
