@@ -37,7 +37,7 @@ chaos: $(READY) ## 1,000 documents while the engine is killed every 5 s, and a p
 		PYTHONPATH=tests $(BIN)/python tests/faults/chaos.py $$variant || exit 1; \
 	done
 
-bench: $(READY) ## how close to the limit: every benchmark, each beside a raw loop, as one table (8 minutes)
+bench: $(READY) ## how close to the limit: every benchmark, each beside a raw loop, as one table (5 minutes)
 	@$(BIN)/python -m benchmarks
 
 format: $(READY) ## let ruff mend what it can
