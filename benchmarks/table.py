@@ -56,7 +56,7 @@ def as_text(rows: Iterable[Row]) -> str:
 
 def as_markdown(rows: Iterable[Row]) -> str:
     """The table, for a page of documentation."""
-    lines = [_HEADINGS, ("---", "---", "---:", "---:", "---:", "---", "---"), *map(_cells, rows)]
+    lines = [_HEADINGS, ("---", "---", "--:", "--:", "--:", "---", "---"), *map(_cells, rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
