@@ -4,9 +4,9 @@ Promises: every document belongs to exactly one partition of a layout, always th
 asked: in the change stream, in a rescan's `find`, in the outbox. A name says which partition of how many it
 is, because the same number of two layouts holds different documents.
 
-The hash is the server's own, `$toHashedIndexKey`, the one of hashed indexes: an `_id` that is equal to another
-one for MongoDB, such as 1 and 1.0, has the same. An event without a document has the hash of null, and so a
-partition too.
+The hash is the server's own, `$toHashedIndexKey`, the one of hashed indexes: an `_id` that is equal to
+another one for MongoDB, such as 1 and 1.0, has the same. An event without a document has the hash of null,
+and so a partition too.
 """
 
 from collections.abc import Iterator
