@@ -41,8 +41,8 @@ def test_documents_become_the_same_json(seed: int) -> None:
     "value",
     [
         Code("x"),
-        Code("y", {"a": ObjectId()}),
-        DBRef("orders", ObjectId()),
+        Code("y", {"a": ObjectId("0" * 24)}),
+        DBRef("orders", ObjectId("1" * 24)),
         Regex("a", "i"),
         MinKey(),
         Timestamp(1, 2),
