@@ -71,12 +71,14 @@ def _namespace_regex(pattern: str) -> str:
 class RuleAction:
     """One entry of `do:`. `name` is unique within the rule: the kind, numbered from the second one on
     ("email", "email-2"), so that a delivery's id stays the same when other actions are added after it.
-    `concurrency` is how many attempts of it may run at the same time."""
+    `concurrency` is how many attempts of it may run at the same time. `reads` are the names it may read of
+    what actions see (`document`, `before`, `changed`, …), None when it cannot be told."""
 
     name: str
     kind: str
     config: BaseModel
     concurrency: int = CONCURRENCY
+    reads: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +97,10 @@ class RuleTest:
 class Rule:
     """A declarative rule, checked and compiled.
 
-    `concurrency` is how many attempts of all its actions together may run at the same time, None for as many as
-    these allow. `dead_letters_of` makes it a rule of dead letters: it names the rules whose dead deliveries it wants, all
-    of them when it is empty. Such a rule has no collections, and `DEAD_LETTER` is its only operation.
+    `concurrency` is how many attempts of all its actions together may run at the same time, None for as many
+    as these allow. `dead_letters_of` makes it a rule of dead letters: it names the rules whose dead
+    deliveries it wants, all of them when it is empty. Such a rule has no collections, and `DEAD_LETTER` is
+    its only operation.
     """
 
     name: str

@@ -141,8 +141,8 @@ class Watcher:
             await self._hold_documents()
             while not self._stopping.is_set():
                 if self._successor is not None:
-                    await self._stream.close()
-                    self._stream, self._successor = self._successor, None
+                    ended, self._stream, self._successor = self._stream, self._successor, None
+                    await ended.close()
                 stream = self._stream
                 try:
                     batch = await stream.read()
@@ -161,11 +161,17 @@ class Watcher:
                 else:
                     outage.over()
                     phase = "reading"
+                    if self._is_read_again(stream):
+                        continue
                     if batch.position.cluster_time > self._checkpoint.cluster_time:
                         self._rescan, self._recoveries = None, 0  # the stream has moved on
                     await self._queue.put(batch)
         finally:
             await self._stream.close()
+
+    def _is_read_again(self, stream: ChangeStream) -> bool:
+        """Whether what `stream` yields comes again with the pre-images that rules have begun to need."""
+        return self._successor is not None and self._successor.plan.pre_images > stream.plan.pre_images
 
     async def _recover(self, lost: Lost) -> None:
         """Go on somewhere else, as the policies say, once everything that was read is stored."""

@@ -136,6 +136,26 @@ async def test_with_a_deployment_it_looks_at_the_collections(
     assert "no such collection yet" in text
 
 
+def test_it_says_whether_changes_come_with_the_document_before_them_and_for_which_rules(
+    mtrigger_command: MtriggerCommand, tmp_path: Path
+) -> None:
+    """Only when one needs it, and why."""
+    write(tmp_path, "now", "amount > 10000", operations="[insert, update, replace]")
+    found = explained(mtrigger_command)
+    assert found["stream"]["pre_images"] is False
+    assert "fullDocumentBeforeChange" not in json.dumps(found["stream"]["pipeline"])
+    write(tmp_path, "then", "before.amount > 10000", operations="update")
+    found = explained(mtrigger_command)
+    assert found["stream"]["pre_images"] is True
+    assert {rule["name"]: rule["pre_images"] for rule in found["rules"]} == {
+        "now": "",
+        "then": "its condition asks what was before",
+    }
+    text = mtrigger_command.run("explain").stdout
+    assert "come with the document before them, where it is kept: needed by then" in text
+    assert "before   needs the document before a change: its condition asks what was before" in text
+
+
 @pytest.mark.parametrize("enabled", ["true", "false"])
 def test_rules_without_a_condition_or_not_enabled_say_so(
     mtrigger_command: MtriggerCommand, tmp_path: Path, enabled: str
@@ -145,5 +165,6 @@ def test_rules_without_a_condition_or_not_enabled_say_so(
     text = f"on: {{collection: a.b}}\nenabled: {enabled}\ndo: {{log: x}}\n"
     (tmp_path / "triggers" / "all.yaml").write_text(text)
     shown = mtrigger_command.run("explain").stdout
+    assert "come without the document before them" in shown
     assert ("always: it has no condition" in shown) == (enabled == "true")
     assert ("no: it does nothing" in shown) == (enabled == "false")

@@ -164,6 +164,24 @@ async def test_rules_are_reloaded_and_a_bad_file_changes_nothing(shop: Shop) -> 
     await eventually(lambda: shop.mailed() == {"still-watched": 1, "now-big-enough": 1})
 
 
+async def test_a_template_that_reads_what_was_before_makes_it_come(shop: Shop) -> None:
+    """Until then it does not, and what is owed is stored without it."""
+    await shop.database.create_collection("orders", changeStreamPreAndPostImages={"enabled": True})
+    await shop.orders.insert_one({"_id": 1, "amount": 0})
+    rule = "on: {collection: SHOP.orders}\ndo: [log: 'amount {{ document.amount }}']\n"
+    shop.rule("amounts", rule)
+    running = shop.watch()
+    await shop.orders.update_one({"_id": 1}, {"$set": {"amount": 5}})
+    running.wait_for_line("amount 5")
+    shop.rule("amounts", rule.replace("amount {{", "was {{ before.amount }}, is {{"))
+    running.wait_for_line("rules reloaded")
+    await shop.orders.update_one({"_id": 1}, {"$set": {"amount": 7}})
+    running.wait_for_line("was 5, is 7")
+
+    rows = await shop.deliveries.find({}, {"event.before": 1}, sort=[("event.token", 1)]).to_list()
+    assert [row["event"]["before"] for row in rows] == [None, {"_id": 1, "amount": 5}]
+
+
 async def test_a_webhook_a_function_and_a_log_line_run_beside_each_other(shop: Shop) -> None:
     """Each action of a rule is owed by itself; a function may ask for what it wants to know by name."""
     (shop.folder / "shop_functions.py").write_text(

@@ -5,6 +5,7 @@ Nothing around such an event may be lost or come twice, and the stream must go o
 
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -106,6 +107,26 @@ async def test_an_event_above_16_mb_comes_without_its_images_and_those_around_it
         {"_id": 2, "amount": 1},
         {"_id": 3, "amount": 2},
     ]
+    await stream.close()
+
+
+async def test_without_pre_images_an_event_has_room_for_another_document(
+    reader: Client, orders: AsyncCollection[Document]
+) -> None:
+    """An image of 9 MB alone comes whole; beside as much that the update set, it is left out as ever."""
+    await orders.insert_one({"_id": 0, "blob": BLOB})
+    start = await now(reader)
+    await orders.update_one({"_id": 0}, {"$set": {"amount": 20000}})
+    await orders.update_one({"_id": 0}, {"$set": {"blob": BLOB.upper()}})
+    plan = replace(everything(orders.database), pre_images=False)
+    stream = open_stream(reader, plan, Timestamp(start.time, start.inc + 1))
+
+    whole, short = await read(stream, 2)
+
+    assert (whole.left_out, whole.before) == ((), None)
+    assert whole.document == {"_id": 0, "blob": BLOB, "amount": 20000}
+    assert (short.left_out, short.before, short.document) == (("document",), None, None)
+    assert short.updated == {"blob": BLOB.upper()}
     await stream.close()
 
 

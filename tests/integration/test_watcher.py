@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from mtrigger import watcher as watcher_module
+from mtrigger.actions.base import ActionConfig
 from mtrigger.deliveries import Delivery
 from mtrigger.deployment.connecting import connect, examine
 from mtrigger.embedded import EmbeddedServer
@@ -18,7 +20,7 @@ from mtrigger.matching import Matcher
 from mtrigger.position.recovering import Policies
 from mtrigger.pushdown import plan
 from mtrigger.reading import stream as stream_module
-from mtrigger.rules import Rule
+from mtrigger.rules import Rule, RuleAction
 from mtrigger.stores.base import Checkpoint, Query, Store
 from mtrigger.stores.mongo import MongoStore
 from mtrigger.watcher import HandOver, Watched, Watcher
@@ -278,6 +280,38 @@ async def test_rules_are_swapped_while_changes_come(
         await eventually(lambda: "cart" in about(offered))
 
     assert about(offered) == [*range(200), "small", "cart"]
+
+
+async def test_rules_that_begin_to_need_pre_images_have_them_from_the_next_change_on(
+    watching: AsyncMongoClient[Document], store: MongoStore, database: AsyncDatabase[Document]
+) -> None:
+    """Also with the change that the old stream was just waiting for; and back again nothing is missed."""
+    await database.create_collection("orders", changeStreamPreAndPostImages={"enabled": True})
+    await database.orders.insert_one({"_id": 1, "amount": 0})
+    reading = {
+        name: replace(
+            rule_on(f"{database.name}.orders", operations=frozenset({"update"})),
+            actions=(RuleAction("log", "log", ActionConfig(), reads=frozenset({name})),),
+        )
+        for name in ("document", "before")
+    }
+    offered: list[Delivery] = []
+
+    async def update(amount: int) -> Any:
+        """The document before the update, as it is with what is owed."""
+        await database.orders.update_one({"_id": 1}, {"$set": {"amount": amount}})
+        await eventually(lambda: offered and offered[-1].event.updated == {"amount": amount})
+        return offered[-1].event.before
+
+    async with running(watching, store, offered, reading["document"]) as watcher:
+        assert [await update(1), await update(2)] == [None, None]
+        watcher.use(watched(reading["before"]))
+        assert [await update(3), await update(4)] == [{"_id": 1, "amount": 2}, {"_id": 1, "amount": 3}]
+        watcher.use(watched(reading["document"]))
+        await update(5)
+        await update(6)
+
+    assert [one.event.updated["amount"] for one in offered] == [1, 2, 3, 4, 5, 6]
 
 
 async def test_a_part_that_dies_ends_the_watcher_with_its_error(

@@ -90,10 +90,13 @@ ConfigT = TypeVar("ConfigT", bound=ActionConfig)
 
 @dataclass(frozen=True, slots=True)
 class ActionKind(Generic[ConfigT]):
-    """One kind of action: its name in `do:`, the model of its settings, and how to check and to open it.
+    """One kind of action: its name in `do:`, the model of its settings, and how to check, to judge and to
+    open it.
 
     `mistakes(config, templates)` yields what is wrong beyond the model (a template that does not compile, a
-    function that does not exist) without touching the network. `open(config, services)` makes the action.
+    function that does not exist) without touching the network. `reads(config, templates)` are the names of
+    `Work.scope` that such an action may read, None when it cannot be told; `config` has no mistakes.
+    `open(config, services)` makes the action.
     `shorthand`, if set, is the settings key meant by a bare string (`function: "package.module:name"`).
     `needs` names what must be configured before such an action can run, checked when the engine starts.
     """
@@ -101,6 +104,7 @@ class ActionKind(Generic[ConfigT]):
     name: str
     config: type[ConfigT]
     mistakes: Callable[[ConfigT, Templates], Iterator[ConfigMistake]]
+    reads: Callable[[ConfigT, Templates], frozenset[str] | None]
     open: Callable[[ConfigT, Services], Action]
     shorthand: str = ""
     needs: frozenset[Need] = frozenset()

@@ -15,6 +15,7 @@ from mtrigger.actions.email_settings import (
     AttachmentConfig,
     EmailConfig,
     email_mistakes,
+    email_reads,
     is_markup,
     text_sibling,
 )
@@ -203,6 +204,7 @@ KIND = ActionKind(
     name="email",
     config=EmailConfig,
     mistakes=email_mistakes,
+    reads=email_reads,
     open=EmailAction,
     needs=frozenset({"smtp"}),
 )

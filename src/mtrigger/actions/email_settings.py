@@ -1,13 +1,13 @@
 """The settings of an `email` action in a rule file, and everything that can be wrong with them beforehand."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pydantic import Field
 
 from mtrigger.actions.addresses import parse_address, parse_addresses
 from mtrigger.actions.base import ActionConfig, ConfigMistake
-from mtrigger.actions.template_mistakes import text_mistakes
+from mtrigger.actions.template_texts import names_in, text_mistakes
 from mtrigger.config_types import OneOrMore
 from mtrigger.templates import TemplateMistake, Templates, escapes, is_static
 
@@ -61,6 +61,24 @@ def email_mistakes(config: EmailConfig, templates: Templates) -> Iterator[Config
     yield from _body_mistakes(config, templates)
     for place, attachment in enumerate(config.attachments):
         yield from _attachment_mistakes(attachment, ("attachments", place), templates)
+
+
+def email_reads(config: EmailConfig, templates: Templates) -> frozenset[str] | None:
+    """The names that the mail's texts, its body and its attachments may read. A sender that is not in
+    `config` is the same for all rules; it is taken to be an address and no template."""
+    texts = [*config.to, *config.cc, *config.bcc, *config.reply_to, config.sender, config.subject]
+    texts += [config.html, config.text]
+    files = [config.template]
+    if config.template is not None and config.text is None:
+        files.append(text_sibling(config.template, templates))
+    for attachment in config.attachments:
+        texts += [attachment.name, attachment.content, attachment.type]
+        files.append(attachment.template)
+    return names_in(_given(texts), templates, _given(files))
+
+
+def _given(texts: Iterable[str | None]) -> list[str]:
+    return [text for text in texts if text is not None]
 
 
 def text_sibling(name: str, templates: Templates) -> str | None:

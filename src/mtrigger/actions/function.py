@@ -223,13 +223,24 @@ _SHARED = frozenset({str, int, float, bool, type(None), ObjectId, datetime})
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
+_BY_POSITION = ("document", "event")
+
 
 def arguments_of(function: Callable[..., Any], target: str) -> Callable[[Mapping[str, Any]], Arguments]:
     """How to make the function's arguments from the scope, by its signature. Raises FunctionMistake."""
+    asked = names_asked(function, target)
+    if asked is None:
+        return lambda scope: (tuple(scope[name] for name in _BY_POSITION), {})
+    return lambda scope: ((), {name: scope[name] for name in asked})
+
+
+def names_asked(function: Callable[..., Any], target: str) -> frozenset[str] | None:
+    """The names that the function asks for by its signature, None for `(document, event)`, whatever it calls
+    them. Raises FunctionMistake."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return _document_and_event  # written in C, without a signature
+        return None  # written in C, without a signature
     by_name = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     required = {
         p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
@@ -239,24 +250,20 @@ def arguments_of(function: Callable[..., Any], target: str) -> Callable[[Mapping
         by_name |= SCOPE_NAMES
     asked = by_name & SCOPE_NAMES
     if required <= asked and (asked or not any(p.kind is p.VAR_POSITIONAL for p in parameters)):
-        return lambda scope: ((), {name: scope[name] for name in asked})
+        return frozenset(asked)
     if not (asked & required) or positional_only:
         try:
-            inspect.signature(function).bind("document", "event")
+            inspect.signature(function).bind(*_BY_POSITION)
         except TypeError:
             pass
         else:
-            return _document_and_event
+            return None
     unknown = sorted(required - SCOPE_NAMES)
     if not unknown:
         raise FunctionMistake(f"`{target}` must take its arguments by name, or just (document, event)")
     near = closest(unknown[0], SCOPE_NAMES)
     hint = f"did you mean `{near}`?" if near else f"it can ask for: {', '.join(sorted(SCOPE_NAMES))}"
     raise FunctionMistake(f"`{target}` asks for `{unknown[0]}`, which is not there; {hint}")
-
-
-def _document_and_event(scope: Mapping[str, Any]) -> Arguments:
-    return (scope["document"], scope["event"]), {}
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
@@ -280,8 +287,13 @@ def _mistakes(config: FunctionConfig, templates: Templates) -> Iterator[ConfigMi
         )
 
 
+def _reads(config: FunctionConfig, templates: Templates) -> frozenset[str] | None:
+    asked = names_asked(find_function(config.function), config.function)
+    return frozenset(_BY_POSITION) if asked is None else asked
+
+
 def _open(config: FunctionConfig, services: Services) -> Function:
     return Function(config.function, config.timeout)
 
 
-KIND = ActionKind("function", FunctionConfig, _mistakes, _open, shorthand="function")
+KIND = ActionKind("function", FunctionConfig, _mistakes, _reads, _open, shorthand="function")

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mtrigger.actions.base import ActionConfig, ActionKind, ConfigMistake, Preview, Work
 from mtrigger.actions.services import Services
-from mtrigger.actions.template_mistakes import text_mistakes
+from mtrigger.actions.template_texts import names_in, text_mistakes
 from mtrigger.templates import Template, Templates
 
 _logger = logging.getLogger("mtrigger.rules")
@@ -46,9 +46,13 @@ def _mistakes(config: LogConfig, templates: Templates) -> Iterator[ConfigMistake
     yield from text_mistakes(config.message, ("message",), templates)
 
 
+def _reads(config: LogConfig, templates: Templates) -> frozenset[str] | None:
+    return names_in([config.message], templates)
+
+
 def _open(config: LogConfig, services: Services) -> Log:
     level = logging.getLevelNamesMapping()[config.level.upper()]
     return Log(services.templates.text(config.message), level)
 
 
-KIND = ActionKind("log", LogConfig, _mistakes, _open, shorthand="message")
+KIND = ActionKind("log", LogConfig, _mistakes, _reads, _open, shorthand="message")

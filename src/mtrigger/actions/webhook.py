@@ -22,11 +22,11 @@ from pydantic import Field, SecretStr
 from mtrigger.actions.base import ActionConfig, ActionKind, ConfigMistake, Preview, Work
 from mtrigger.actions.http import REQUESTS_TO_A_HOST, Request
 from mtrigger.actions.services import Services
-from mtrigger.actions.template_mistakes import text_mistakes
+from mtrigger.actions.template_texts import names_in, text_mistakes
 from mtrigger.config_types import Timeout
 from mtrigger.errors import PermanentError
 from mtrigger.redaction import redact_url
-from mtrigger.templates import Templates, is_static, printed, scope_of
+from mtrigger.templates import SCOPE_NAMES, Templates, is_static, printed, scope_of
 from mtrigger.templates.values import extended_json
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.1
@@ -222,6 +222,21 @@ def _body_mistakes(body: Json, path: tuple[str | int, ...], templates: Templates
             yield from _body_mistakes(value, (*path, key), templates)
 
 
+def _texts(body: Json) -> Iterator[str]:
+    if isinstance(body, str):
+        yield body
+    elif isinstance(body, dict | list):
+        for value in body.values() if isinstance(body, dict) else body:
+            yield from _texts(value)
+
+
+def _reads(config: WebhookConfig, templates: Templates) -> frozenset[str] | None:
+    """The standard message holds all there is to say about a change."""
+    if "body" not in config.model_fields_set:
+        return SCOPE_NAMES
+    return names_in([config.url, *config.headers.values(), *_texts(config.body)], templates)
+
+
 def _mistakes(config: WebhookConfig, templates: Templates) -> Iterator[ConfigMistake]:
     yield from text_mistakes(config.url, ("url",), templates)
     if is_static(config.url) and (problem := url_problem(config.url.strip())) is not None:
@@ -246,4 +261,4 @@ def _mistakes(config: WebhookConfig, templates: Templates) -> Iterator[ConfigMis
             yield ConfigMistake(("secret",), str(error))
 
 
-KIND = ActionKind("webhook", WebhookConfig, _mistakes, Webhook)
+KIND = ActionKind("webhook", WebhookConfig, _mistakes, _reads, Webhook)

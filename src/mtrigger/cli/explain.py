@@ -12,6 +12,7 @@ from mtrigger.pushdown import PushedRule
 from mtrigger.rules import Rule
 
 _LONGEST_FILTER = 400
+_MOST_NAMES = 5
 _OPERATIONS = ("insert", "update", "replace", "delete", "dead_letter")
 
 
@@ -80,6 +81,7 @@ def _explained(rules: Sequence[Rule], state_db: str) -> dict[str, Any]:
             "database": plan.database,
             "pipeline": pushdown.pipeline(plan, {}),
             "conditions_pushed": any(found.parts for found in pushed.values()),
+            "pre_images": plan.pre_images,
             "hash": plan.hash,
         },
         "rules": [_rule(rule, pushed.get(rule.name)) for rule in rules],
@@ -106,6 +108,7 @@ def _rule(rule: Rule, found: PushedRule | None) -> dict[str, Any]:
         ],
         "kept": list(found.kept) if found is not None else [],
         "reason": found.reason if found is not None else "",
+        "pre_images": found.pre_images if found is not None else "",
         "actions": [action.name for action in rule.actions],
     }
 
@@ -164,6 +167,12 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     scope = f"the database {stream['database']}" if stream["database"] else "the whole deployment"
     yield f"One change stream over {scope}:"
     yield pretty(stream["pipeline"])
+    needing = [rule["name"] for rule in document["rules"] if rule["pre_images"]]
+    yield one_line(
+        f"Changes come with the document before them, where it is kept: needed by {_some(needing)}"
+        if needing
+        else "Changes come without the document before them: no rule needs it"
+    )
     if "counts" in document:
         yield from _counts(document["counts"])
     for rule in document["rules"]:
@@ -176,6 +185,11 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         for finding in document["findings"]:
             grave = "`watch` would not start: " if finding["grave"] else ""
             yield one_line(f"{grave}rule {finding['rule']}: {finding['message']}")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _counts(counts: dict[str, Any]) -> Iterator[str]:
@@ -211,6 +225,8 @@ def _facts(rule: dict[str, Any], collections: dict[str, list[str]]) -> Iterator[
             yield "here", f"{'; '.join(rule['kept'])}{reason}"
         else:
             yield "here", "nothing is left to decide"
+    if rule["pre_images"]:
+        yield "before", f"needs the document before a change: {rule['pre_images']}"
     yield "does", ", ".join(rule["actions"])
 
 

@@ -155,9 +155,11 @@ def _actions(draft: Draft, templates: Templates, report: Report) -> tuple[RuleAc
         kind, settings = found
         numbers[kind] = numbers.get(kind, 0) + 1
         name = kind if numbers[kind] == 1 else f"{kind}-{numbers[kind]}"
+        before = len(report.mistakes)
         config = _config(kind, settings, (*within, kind), draft, templates, report)
-        if config is not None:
-            entries.append(RuleAction(name, kind, config, config.concurrency))
+        if config is not None and len(report.mistakes) == before:
+            reads = actions.kind(kind).reads(config, templates)
+            entries.append(RuleAction(name, kind, config, config.concurrency, reads))
     return tuple(entries)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from mtrigger.pushdown import pre_images
 from mtrigger.pushdown.clauses import Clause, clauses
 from mtrigger.pushdown.covers import Share
 from mtrigger.rules import Rule
@@ -28,6 +29,11 @@ class PushedRule:
     parts: tuple[PushedPart, ...]
     kept: tuple[str, ...]
     reason: str
+
+    @property
+    def pre_images(self) -> str:
+        """Why the rule needs the document before a change, "" when it does not."""
+        return pre_images.reason(self.rule)
 
 
 def explain(rules: Iterable[Rule]) -> list[PushedRule]:

@@ -11,10 +11,15 @@ from typing import Any
 
 from bson import json_util
 
+from mtrigger.pushdown import pre_images
 from mtrigger.pushdown.clauses import Clause, clauses, merged
 from mtrigger.pushdown.namespaces import may_name, only_database
 from mtrigger.reading.large_events import SHORTENING, SMALL_KEYS, SPLIT, LargeEvents, Manner
 from mtrigger.rules import Rule
+
+_ALONE = "without pre-images"
+"""Part of the hash: an event in fragments is cut elsewhere then, and when rules begin to need pre-images the
+stream must be opened again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,8 @@ class StreamPlan:
     """What to ask the server for.
 
     `database` is None for a stream over the deployment. `hash` names everything about the plan that a resume
-    token depends on. `cover` is `match` without the rules' conditions.
+    token depends on. `cover` is `match` without the rules' conditions. `pre_images`: whether changes come
+    with the document before them, where that is kept.
     """
 
     database: str | None
@@ -30,6 +36,7 @@ class StreamPlan:
     hash: str
     cover: dict[str, Any] = field(default_factory=dict)
     large_events: LargeEvents = "whole"
+    pre_images: bool = True
 
 
 def plan(rules: Sequence[Rule], state_database: str, large_events: LargeEvents = "whole") -> StreamPlan:
@@ -46,21 +53,20 @@ def plan(rules: Sequence[Rule], state_database: str, large_events: LargeEvents =
 
     found = clauses(rules)
     wanted, cover = match(found), match([clause.unconditioned() for clause in found])
-    named = [database, wanted, *([SPLIT] if large_events == "split" else [])]
+    asks = pre_images.asked_for(rules)
+    named = [database, wanted, *([SPLIT] if large_events == "split" else []), *([] if asks else [_ALONE])]
     text = json_util.dumps(named, json_options=json_util.CANONICAL_JSON_OPTIONS)
     hash_ = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return StreamPlan(database, wanted, hash_, cover, large_events)
+    return StreamPlan(database, wanted, hash_, cover, large_events, asks)
 
 
 def pipeline(
     plan: StreamPlan, start: Mapping[str, Any], manner: Manner = Manner.PLAIN
 ) -> list[dict[str, Any]]:
     """The stages of the stream; `start` is the option of `$changeStream` that says where it opens."""
-    options: dict[str, Any] = {
-        "fullDocument": "whenAvailable",
-        "fullDocumentBeforeChange": "whenAvailable",
-        **start,
-    }
+    options: dict[str, Any] = {"fullDocument": "whenAvailable", **start}
+    if plan.pre_images:
+        options["fullDocumentBeforeChange"] = "whenAvailable"
     if plan.database is None:
         options["allChangesForCluster"] = True
     stages = [{"$changeStream": options}]

@@ -20,6 +20,7 @@ from mtrigger.templates.syntax import (
     foreign_names,
     is_static,
     names_read,
+    names_read_together,
     only_expression,
     references,
     static_text,
@@ -186,6 +187,16 @@ class Templates:
                 else f"a field of the document is written document.{name}"
             )
             yield TemplateMistake(f"there is no {name!r} here; {hint}", file, line)
+
+    def reads(self, template: Template) -> frozenset[str] | None:
+        """The names of SCOPE_NAMES that `template` or a template it uses may read; None when it cannot be
+        told, because the name of one it uses is not fixed."""
+        if template.fixed is not None:
+            return frozenset()
+        group: dict[str, nodes.Template] = {}
+        self._gather(template.name, template.source, group)
+        names = names_read_together(group.values())
+        return None if names is None else names & SCOPE_NAMES
 
     def _gather(self, name: str, source: str, group: dict[str, nodes.Template]) -> None:
         group[name] = self._tree(source)

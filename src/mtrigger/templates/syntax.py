@@ -1,7 +1,7 @@
 """What a template's syntax alone tells: what it uses, which names it needs, whether it is a single value."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from jinja2 import Environment, meta, nodes
@@ -22,21 +22,48 @@ def static_text(source: str) -> str:
     return _LINE_END.sub("\n", source).removesuffix("\n")
 
 
+_Use = nodes.Extends | nodes.Include | nodes.Import | nodes.FromImport
+
+
 def names_read(tree: nodes.Template) -> frozenset[str] | None:
     """The names that a template may read of its scope; None when others it uses read it as well."""
-    if any(tree.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport))):
+    if any(_uses(tree)):
         return None
-    return frozenset(node.name for node in tree.find_all(nodes.Name))
+    return _names(tree)
+
+
+def names_read_together(trees: Collection[nodes.Template]) -> frozenset[str] | None:
+    """The names that `trees`, which use each other, may read of their scope; None when one of them uses
+    another one still, by a name that is not fixed or that need not be there."""
+    if any(_fixed_name(use) is None for tree in trees for use in _uses(tree)):
+        return None
+    return frozenset().union(*map(_names, trees))
 
 
 def references(tree: nodes.Template) -> Iterator[tuple[str, int]]:
     """(name, line) of the templates that `tree` extends, includes or imports by a fixed name."""
+    for use in _uses(tree):
+        name = _fixed_name(use)
+        if name is not None:
+            yield name, use.lineno
+
+
+def _uses(tree: nodes.Template) -> Iterator[_Use]:
     for node in tree.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)):
-        assert isinstance(node, nodes.Extends | nodes.Include | nodes.Import | nodes.FromImport)
-        optional = isinstance(node, nodes.Include) and node.ignore_missing
-        name = node.template
-        if isinstance(name, nodes.Const) and isinstance(name.value, str) and not optional:
-            yield name.value, node.lineno
+        assert isinstance(node, _Use)
+        yield node
+
+
+def _fixed_name(use: _Use) -> str | None:
+    """The template that is used, None where it is not known before or may be missing."""
+    name = use.template
+    if isinstance(use, nodes.Include) and use.ignore_missing:
+        return None
+    return name.value if isinstance(name, nodes.Const) and isinstance(name.value, str) else None
+
+
+def _names(tree: nodes.Template) -> frozenset[str]:
+    return frozenset(node.name for node in tree.find_all(nodes.Name))
 
 
 def foreign_names(

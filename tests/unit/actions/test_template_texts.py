@@ -2,7 +2,7 @@
 
 import pytest
 
-from mtrigger.actions.template_mistakes import text_mistakes
+from mtrigger.actions.template_texts import text_mistakes
 from mtrigger.templates import SCOPE_NAMES, Templates
 
 
