@@ -24,6 +24,8 @@ def mongod(roomy_mongod: EmbeddedServer) -> EmbeddedServer:
 
 
 async def large_order(shop: Shop) -> None:
+    """A large document in a collection that keeps images, and a rule for whose sake both are asked for."""
+    shop.rule("compares", "on: {collection: SHOP.orders}\nwhen: before.step < 0\ndo: {log: never}\n")
     await shop.database.create_collection("orders", changeStreamPreAndPostImages={"enabled": True})
     await shop.orders.insert_one({"_id": "large", "step": 0, "blob": LARGE})
 
