@@ -25,7 +25,7 @@ from mtrigger.errors import PermanentError
 
 _CONTENT_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*")
 _PLAIN_TEXT = re.compile(r"(?:[\t\x20-\x7e]{0,998}+\r\n)*+")  # RFC 5322, 2.1.1
-_PLAIN_FILE_NAME = re.compile(r"[!-~](?:[ -~]{0,48}[!-~])?")
+_PLAIN_FILE_NAME = re.compile(r"[!#-~](?:[ !#-~]{0,48}[!#-~])?")
 _PIECE = re.compile(r"(?:%..|[^%]){1,16}")  # at most 48 characters, and no octet in two pieces
 _BOUNDARY_SIGN = "=_"
 
@@ -128,9 +128,10 @@ def _attachment(attachment: Attachment) -> bytes:
 
 
 def _file_name(name: str) -> str:
-    """The parameter `filename`: in quotes, or beyond ASCII and where it is long as RFC 2231 has it."""
+    """The parameter `filename`: in quotes, or as RFC 2231 has it where it holds one itself (readers disagree
+    about those), is long, or goes beyond ASCII."""
     if _PLAIN_FILE_NAME.fullmatch(name):
-        return 'filename="' + name.replace('"', r"\"") + '"'
+        return f'filename="{name}"'
     encoded = quote(name, safe="", errors="replace")
     pieces = _PIECE.findall(encoded)
     if len(pieces) == 1:

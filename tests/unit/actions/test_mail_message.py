@@ -148,6 +148,7 @@ def test_no_text_can_forge_a_boundary(kind: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=200))
 @example('"')
+@example('""')
 @example("x" * 200 + ".csv")
 @example("Größe; a*0=b.txt")
 def test_the_name_of_a_file_reads_back(name: str) -> None:
