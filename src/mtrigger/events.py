@@ -107,10 +107,21 @@ class ChangeEvent:
             return {**new, **{name: None for name in before if name not in now}}
         return {}
 
-    def with_document(self, document: Document, image: Image) -> Self:
-        """The same event with its document filled in."""
-        left_out = tuple(part for part in self.left_out if part != "document")
-        return replace(self, document=document, image=image, left_out=left_out)
+    def with_document(
+        self, document: Document, image: Image, size: int = 0, flaw: str = "", raw: bytes = b""
+    ) -> Self:
+        """The same event with its document filled in, of so many bytes; `flaw` says what in its bytes, `raw`,
+        cannot be read. A flaw that the event has already stands before it."""
+        left_out = self.left_out and tuple(part for part in self.left_out if part != "document")
+        return replace(
+            self,
+            document=document,
+            image=image,
+            left_out=left_out,
+            size=self.size + size,
+            flaw=self.flaw or flaw,
+            raw=self.raw or raw,
+        )
 
     @classmethod
     def from_change(cls, change: Document, flaw: str = "", raw: bytes = b"", size: int = 0) -> Self:

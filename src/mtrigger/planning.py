@@ -4,7 +4,7 @@ The ids and lanes made here never depend on when or how often an event is read.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from json.encoder import encode_basestring_ascii
@@ -15,6 +15,7 @@ from bson import ObjectId, json_util
 from mtrigger.deliveries import Delivery, delivery_id
 from mtrigger.events import ChangeEvent, Document
 from mtrigger.matching import Matcher
+from mtrigger.pushdown.lookups import Cover
 from mtrigger.rules import Ordering, Rule
 
 _CANONICAL = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL)
@@ -81,21 +82,21 @@ def _text_of_usual_id(value: Any) -> str:
 
 @dataclass(slots=True)
 class LookUps:
-    """The documents that a batch of events needs and does not carry: namespace -> ids, each once.
+    """The documents that a batch of events needs and does not carry: namespace -> cover -> ids, each once.
 
     Ids may be unhashable (documents), so they are kept by their canonical text.
     """
 
-    wanted: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    wanted: dict[tuple[str, str], dict[Cover, dict[str, Any]]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, events: Iterable[ChangeEvent], is_wanted: Callable[[ChangeEvent], bool]) -> "LookUps":
-        """Collect what is missing of the events that some rule might hold for."""
+    def of(cls, covered: Iterable[tuple[ChangeEvent, Cover | None]]) -> "LookUps":
+        """Collect what is missing of events, each with what to ask for its document; None: it needs none."""
         found = cls()
-        for event in events:
-            if lacks_document(event) and is_wanted(event):
-                ids = found.wanted.setdefault((event.database, event.collection), {})
-                ids[key_text(event)] = event.key["_id"]
+        for event, cover in covered:
+            if cover is not None:
+                by_cover = found.wanted.setdefault((event.database, event.collection), {})
+                by_cover.setdefault(cover, {})[key_text(event)] = event.key["_id"]
         return found
 
 
@@ -122,47 +123,63 @@ def filled_in(event: ChangeEvent, found: Document | None) -> ChangeEvent:
     The fields this update touched are certain; the others are as they were when looked up. When the document
     is gone, its key and the update's own fields are what is known.
     """
-    document = _copy(found) if found is not None else dict(event.key)
+    if found is None:
+        return event.with_document(overlaid(event.key, event), "partial")
+    return event.with_document(overlaid(found, event), "look-up")
+
+
+def overlaid(found: Document, event: ChangeEvent) -> Document:
+    """`found` with what the update of `event` set and removed. It shares with `found` all that was not
+    touched, and changes nothing there."""
+    if not event.updated and not event.removed:
+        return found
+    document = dict(found)
+    own = {id(document)}
     for path, value in event.updated.items():
-        _put(document, path.split("."), value)
+        _put(document, path.split("."), value, own)
     for path in event.removed:
-        _take(document, path.split("."))
-    return event.with_document(document, "look-up" if found is not None else "partial")
+        _take(document, path.split("."), own)
+    return document
 
 
-def _copy(value: Any) -> Any:
-    """Containers are copied, values shared."""
-    if isinstance(value, dict):
-        return {name: _copy(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_copy(item) for item in value]
-    return value
+def _put(container: Any, path: list[str], value: Any, own: set[int]) -> None:
+    """Set the value at `path`; where the document has since taken another shape, leave it as it is.
 
-
-def _put(container: Any, path: list[str], value: Any) -> None:
-    """Set the value at `path`; where the document has since taken another shape, leave it as it is."""
+    `container` is one of the copies in `own` (their identities), which others are added to on the way: an
+    array of which a thousand elements were set is copied once.
+    """
     name, rest = path[0], path[1:]
     if isinstance(container, list):
         if name.isdigit() and int(name) < len(container):
             if rest:
-                _put(container[int(name)], rest, value)
+                _put(_own_part(container, int(name), own), rest, value, own)
             else:
                 container[int(name)] = value
     elif isinstance(container, dict):
         if not rest:
             container[name] = value
         else:
-            _put(container.setdefault(name, {}), rest, value)
+            container.setdefault(name, {})
+            _put(_own_part(container, name, own), rest, value, own)
 
 
-def _take(container: Any, path: list[str]) -> None:
-    """Remove the value at `path`, if it is there."""
+def _take(container: Any, path: list[str], own: set[int]) -> None:
+    """Remove the value at `path`, if it is there. `container` and `own` are as for `_put`."""
     name, rest = path[0], path[1:]
     if isinstance(container, list) and name.isdigit() and int(name) < len(container):
         if rest:
-            _take(container[int(name)], rest)
+            _take(_own_part(container, int(name), own), rest, own)
     elif isinstance(container, dict) and name in container:
         if rest:
-            _take(container[name], rest)
+            _take(_own_part(container, name, own), rest, own)
         else:
             del container[name]
+
+
+def _own_part(container: Any, place: str | int, own: set[int]) -> Any:
+    """What is at `place`; a container is replaced there by a copy that may be changed."""
+    part = container[place]
+    if isinstance(part, dict | list) and id(part) not in own:
+        part = container[place] = dict(part) if isinstance(part, dict) else list(part)
+        own.add(id(part))
+    return part

@@ -26,6 +26,7 @@ from mtrigger.position.recovering import Lost, Policies, recover
 from mtrigger.position.rescanning import chunks
 from mtrigger.position.resuming import Phase, Resumption, resumption, starting_position
 from mtrigger.pushdown import StreamPlan
+from mtrigger.pushdown.lookups import LookUpCovers
 from mtrigger.reading.large_events import LARGEST_KEY
 from mtrigger.reading.lookups import EVENTS_AT_ONCE, Documents
 from mtrigger.reading.stream import MAX_AWAIT_MS, Batch, ChangeStream, StreamPosition
@@ -84,6 +85,7 @@ class Watcher:
         self._hand_over = hand_over
         self._checkpoint = checkpoint
         self._watched = watched
+        self._covers = LookUpCovers(watched.matcher)
         self._documents = Documents(client)
         self._queue: asyncio.Queue[Batch] = asyncio.Queue(WAITING_BATCHES)
         self._policies = policies
@@ -108,6 +110,7 @@ class Watcher:
         same = self._stream.plan.hash == watched.plan.hash
         self._successor = None if same else self._open_at(since, watched.plan)
         self._watched = watched
+        self._covers = LookUpCovers(watched.matcher)
 
     def stop(self) -> None:
         """Read no further; `run` returns once everything that was read is stored."""
@@ -243,7 +246,7 @@ class Watcher:
         many as should be in memory at once."""
         began = time.perf_counter()
         matcher = self._watched.matcher
-        whole = await self._documents.fill_in(events, lambda event: bool(matcher.candidates(event)))
+        whole = await self._documents.fill_in(events, self._covers.of)
         owed: list[Delivery] = planning.deliveries(
             matcher, whole, self._checkpoint.cluster_id, self._checkpoint.stream, datetime.now(UTC)
         )

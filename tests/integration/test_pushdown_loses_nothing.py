@@ -10,7 +10,7 @@ forty rules, each asked about hundreds of changes).
 import os
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,26 +23,21 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import WriteError
 
-from mtrigger.conditions import Condition, parse, parse_mapping
 from mtrigger.embedded import EmbeddedServer
-from mtrigger.errors import ConditionError
 from mtrigger.events import ChangeEvent
 from mtrigger.matching import Matcher
 from mtrigger.planning import filled_in, lacks_document
 from mtrigger.pushdown import pipeline, plan
 from mtrigger.rules import Rule
-from support.random_conditions import expressions, filters
 from support.random_documents import document, number, scalar, string, value
+from support.random_rules import COLLECTIONS, DATABASE, OPERATIONS, rule_sets
 from support.recording import rule_on
 
 Document = dict[str, Any]
 SETS = int(os.environ.get("MTRIGGER_PROPERTY_EXAMPLES", "300")) // 2
 STREAMS = max(5, SETS // 10)
 CHANGES = 1_000
-DATABASE = "pushdown_loses_nothing"
-COLLECTIONS = ("plain", "imaged")
 KEPT = "what_happened"
-OPERATIONS = ("insert", "update", "replace", "delete")
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
 OPTIONS: CodecOptions[Document] = CodecOptions(
     tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
@@ -154,54 +149,8 @@ def _update(chance: random.Random) -> Any:
             return {"$set": {one: tops[one](chance) for one in {name, chance.choice(list(tops))}}}
 
 
-def _condition(written: Any) -> Condition | None:
-    try:
-        return parse(written) if isinstance(written, str) else parse_mapping(written)
-    except ConditionError:
-        return None  # a calculation with literals that means nothing, such as 1 / 0
-
-
-_thresholds = st.sampled_from(("0", "1", "2", "5", "2.5", "100", "'a'", "'b'", "null", "date('2026-01-31')"))
-_simple = st.builds(
-    "{} {} {}".format, st.sampled_from("nmsab"), st.sampled_from(("==", ">", ">=", "<", "in")), _thresholds
-).map(lambda text: text.replace("in ", "in [") + "]" if " in " in text else text)
-_similar = st.one_of(
-    st.builds("{} > {}".format, st.sampled_from("nna"), _thresholds),
-    st.builds("n {} {}".format, st.sampled_from(("==", "<=", ">=")), _thresholds),
-    st.builds("n > {} and s == {}".format, _thresholds, st.sampled_from(("'a'", "'paid'", "null"))),
-)
-_conditions = st.one_of(
-    _simple,
-    st.builds("{} and {}".format, _simple, _simple),
-    st.builds("{} or {}".format, _simple, _simple),
-    st.builds("before.{}".format, _simple),
-    st.builds("became({})".format, _simple),
-    expressions,
-    filters,
-)
-
-
-def _rule(patterns: list[str], operations: set[str], written: Any, fields: list[str]) -> Rule:
-    named = rule_on(*(f"{DATABASE}.{name}" for name in patterns), operations=frozenset(operations))
-    return replace(named, condition=_condition(written), fields=tuple(fields))
-
-
-_patterns = st.lists(st.sampled_from((*COLLECTIONS, "pl*", "im*")), min_size=1, max_size=2)
-_operations = st.sets(st.sampled_from(OPERATIONS), min_size=1)
-_fields = st.lists(st.sampled_from(("n", "l.p", "a.b", "o")), max_size=2)
-_alike = st.tuples(st.sampled_from(COLLECTIONS).map(lambda name: [name]), _operations).flatmap(
-    lambda where: st.lists(
-        st.builds(_rule, *map(st.just, where), _similar, st.just([])), min_size=1, max_size=6
-    )
-)
-"""Rules on one collection whose conditions have much in common, so that they are asked for together."""
-_different = st.lists(st.builds(_rule, _patterns, _operations, _conditions, _fields), min_size=1, max_size=3)
-_many = st.lists(st.builds(_rule, _patterns, _operations, _simple, _fields), min_size=4, max_size=40)
-_sets = st.one_of(_alike, _different, _many)
-
-
 @settings(max_examples=SETS, deadline=None, suppress_health_check=list(HealthCheck))
-@given(rules=_sets, seed=st.integers(0, 1_000))
+@given(rules=rule_sets, seed=st.integers(0, 1_000))
 def test_the_match_lets_every_event_through_that_a_rule_holds_for(
     history: History, rules: list[Rule], seed: int
 ) -> None:
@@ -215,7 +164,7 @@ def test_the_match_lets_every_event_through_that_a_rule_holds_for(
 
 
 @settings(max_examples=STREAMS, deadline=None, suppress_health_check=list(HealthCheck))
-@given(rules=_sets)
+@given(rules=rule_sets)
 def test_a_stream_brings_what_its_match_lets_through(history: History, rules: list[Rule]) -> None:
     """The server asks a stream's `$match` of the oplog, in a form of its own: it comes to the same."""
     assert history.streamed(rules) == history.asked(rules)

@@ -15,6 +15,7 @@ from mtrigger.conditions import parse
 from mtrigger.events import ChangeEvent
 from mtrigger.matching import Matcher, touches
 from mtrigger.planning import LookUps, deliveries, filled_in, id_text, lane, owed
+from mtrigger.pushdown.lookups import EVERYTHING, Cover
 from mtrigger.rules import Collections, Rule, RuleAction
 from support.samples import NOW, event_at
 
@@ -45,6 +46,8 @@ BIG = Rule("big", Collections(("shop.orders",)), ACTIONS, condition=parse("amoun
         ({"_id": 1}, {}, ("a.b", "c"), {"_id": 1}),
         ({"_id": 1, "a": [1]}, {}, ("a.7.b", "a.x"), {"_id": 1, "a": [1]}),
         ({"_id": 1, "a": 1}, {"b": 2}, ("a",), {"_id": 1, "b": 2}),
+        ({"_id": 1, "a": [{}, {}]}, {"a.0.b": 1, "a.1.b": 2}, (), {"_id": 1, "a": [{"b": 1}, {"b": 2}]}),
+        ({"_id": 1}, {"a": {"b": 1}, "a.c": 2}, ("a.b",), {"_id": 1, "a": {"c": 2}}),
     ],
 )
 def test_a_looked_up_document_shows_what_its_update_did(
@@ -76,12 +79,14 @@ def test_a_document_that_is_gone_is_known_by_its_key_and_its_update() -> None:
 
 def test_filling_in_changes_neither_what_was_found_nor_the_event() -> None:
     """Two events of one document share what was found."""
-    found: dict[str, Any] = {"_id": 1, "a": {"b": [1, {"c": 1}]}}
-    event = event_at(1, operation="update", updated={"a.b.1.c": 2}, removed=("a.x",))
+    found: dict[str, Any] = {"_id": 1, "a": {"b": [1, {"c": 1}]}, "s": {"x": 1}}
+    updated: dict[str, Any] = {"a.b.1.c": 2, "n": {"x": 1}, "n.y": 2}
+    event = event_at(1, operation="update", updated=updated, removed=("a.x", "s.x", "n.x"))
 
     filled_in(event, found)
 
-    assert found == {"_id": 1, "a": {"b": [1, {"c": 1}]}}
+    assert found == {"_id": 1, "a": {"b": [1, {"c": 1}]}, "s": {"x": 1}}
+    assert event.updated == {"a.b.1.c": 2, "n": {"x": 1}, "n.y": 2}
     assert event.document is None
 
 
@@ -89,20 +94,23 @@ def test_filling_in_changes_neither_what_was_found_nor_the_event() -> None:
 
 
 def test_each_missing_document_is_looked_up_once() -> None:
-    """Whatever the type of its id; what carries its document, or is wanted by nobody, is not looked up."""
+    """Whatever the type of its id, for everything that is asked of it; what nobody wants is not looked up."""
     ids: list[Any] = [1, Int64(1), 1.0, "1", {"a": 1}, [1], ObjectId(b"123456789012"), None]
     updates = [event_at(n, operation="update", key=key) for n, key in enumerate(ids[:-1], 1)]
     updates.append(replace(event_at(8, operation="update"), key={"_id": None}))
     other = event_at(9, operation="update", namespace="shop.carts", key=1)
     unwanted = event_at(10, operation="update", key="unwanted")
-    full = replace(event_at(11, operation="update"), document={"_id": 11}, image="post-image")
-    events = [*updates, *updates, other, unwanted, full, event_at(12), event_at(13, operation="delete")]
+    big = Cover({"amount": {"$gt": 100}})
+    events = [*updates, *updates, other]
 
-    wanted = LookUps.of(events, lambda event: event is not unwanted).wanted
+    wanted = LookUps.of(
+        [*((event, EVERYTHING) for event in events), (updates[0], big), (unwanted, None)]
+    ).wanted
 
     # 1 and 1.0 are one id to MongoDB, but each event is found by the text of its own
-    assert sorted(map(str, wanted[("shop", "orders")].values())) == sorted(map(str, ids))
-    assert list(wanted[("shop", "carts")].values()) == [1]
+    assert sorted(map(str, wanted[("shop", "orders")][EVERYTHING].values())) == sorted(map(str, ids))
+    assert list(wanted[("shop", "orders")][big].values()) == [1]
+    assert list(wanted[("shop", "carts")][EVERYTHING].values()) == [1]
 
 
 # -- owed ----------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice, product
 from typing import Any, Literal
 
+from mtrigger.conditions.paths import values_at
 from mtrigger.conditions.syntax import (
     Always,
     And,
@@ -28,7 +29,7 @@ from mtrigger.conditions.syntax import (
     Root,
     Step,
 )
-from mtrigger.conditions.values import TypeClass, type_class
+from mtrigger.conditions.values import TypeClass, matches, type_class
 
 MOST_WAYS = 16
 """How many alternatives one `or` gives. Its parts can be combined in far more ways than anybody needs."""
@@ -70,6 +71,14 @@ def breadth(alternative: Alternative) -> tuple[int, int]:
         max(map(_atom_breadth, alternative), default=-1),
         sum(len(atom.values) for atom in alternative),
     )
+
+
+def needs_a_value(atom: Atom) -> bool:
+    """Whether the atom fails in a document without the field that its path begins with. Most do; one that
+    asks for null, or for what is below every value or above it, may hold there."""
+    operator = "==" if atom.operator == "in" else atom.operator
+    found = tuple(values_at({}, atom.path))
+    return not any(matches(operator, value, constant) for value in found for constant in atom.values)
 
 
 def is_sufficient(tree: Node) -> bool:

@@ -14,12 +14,14 @@ from bson.objectid import ObjectId
 
 from mtrigger.conditions.atoms import Alternative, Atom
 from mtrigger.conditions.server_fields import Prefixes, asked_at
+from mtrigger.conditions.server_values import NotTranslatable
 from mtrigger.conditions.syntax import ComparisonOperator, Root, Step
 from mtrigger.conditions.values import TypeClass, is_nan, order_within, type_class
 
 Place = tuple[Root, tuple[Step, ...]]
 Form = tuple[Place, str]
 """A place and the kind of test asked there. Atoms of one form merge into one test."""
+Forms = frozenset[Form]
 
 _ORDERED = (TypeClass.NUMBER, TypeClass.STRING, TypeClass.DATE, TypeClass.OBJECT_ID)
 _KEYS = (*_ORDERED, TypeClass.NULL, TypeClass.BOOL, TypeClass.BINARY, TypeClass.TIMESTAMP)
@@ -27,7 +29,7 @@ _OPERATORS = {"==": "$eq", "<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte", "
 _CANONICAL = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL)
 
 
-def forms(alternative: Alternative) -> frozenset[Form]:
+def forms(alternative: Alternative) -> Forms:
     """The forms of its atoms. Alternatives with the same forms cost as much together as one of them."""
     return frozenset(_form(atom) for atom in alternative)
 
@@ -47,6 +49,16 @@ def bounded(alternative: Alternative) -> Iterator[Alternative]:
     for inclusive, strict in directions:
         if operators & {"==", "in"} and operators <= {"==", "in", inclusive, strict}:
             yield tuple(Atom(first.root, first.path, inclusive, (key,)) for key in keys)
+
+
+def can_be_asked(alternative: Alternative, prefixes: Prefixes) -> bool:
+    """Whether a filter can ask about each place that the alternative is about."""
+    try:
+        for atom in alternative:
+            asked_at(atom.root, atom.path, {}, prefixes)
+    except NotTranslatable:
+        return False
+    return True
 
 
 def merged_filter(atoms: Iterable[Atom], prefixes: Prefixes) -> dict[str, Any]:

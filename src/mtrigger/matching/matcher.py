@@ -17,6 +17,7 @@ from mtrigger.matching.touched_fields import FieldIndex, touches
 from mtrigger.rules import Rule
 
 _REMEMBERED = 10_000
+_REMEMBERED_SUBSETS = 100
 
 
 class Matcher:
@@ -90,6 +91,7 @@ class _Group:
         self.rules = rules
         is_small = len(rules) <= FEW
         self.few = [(rule, rule.fields, _test(rule)) for rule in rules] if is_small else None
+        self._subsets: dict[tuple[int, ...], tuple[Rule, ...]] = {}
 
     @cached_property
     def _index(self) -> PredicateIndex:
@@ -100,11 +102,18 @@ class _Group:
         return FieldIndex([rule.fields for rule in self.rules])
 
     def touched(self, event: ChangeEvent) -> tuple[Rule, ...]:
-        """The rules whose fields the event touches."""
+        """The rules whose fields the event touches. The same rules are the same object, while few enough
+        subsets of them have been asked for to remember each."""
         touched = self._fields.touched_by(event)
         if touched is None:
             return self.rules
-        return tuple(self.rules[number] for number in sorted(set().union(*touched)))
+        numbers = tuple(sorted(set().union(*touched)))
+        found = self._subsets.get(numbers)
+        if found is None:
+            found = tuple(self.rules[number] for number in numbers)
+            if len(self._subsets) < _REMEMBERED_SUBSETS:
+                self._subsets[numbers] = found
+        return found
 
     def holding(self, event: ChangeEvent, now: datetime) -> list[Rule]:
         """The rules that hold, in their order."""

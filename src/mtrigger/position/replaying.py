@@ -22,6 +22,7 @@ from mtrigger.faults import Fault, classify
 from mtrigger.matching import Matcher
 from mtrigger.partitions import Partition
 from mtrigger.position import rescanning
+from mtrigger.pushdown.lookups import LookUpCovers
 from mtrigger.reading.lookups import EVENTS_AT_ONCE, Documents
 from mtrigger.reading.narrowing import narrowed
 from mtrigger.reading.stream import ChangeStream, StreamPosition
@@ -65,12 +66,13 @@ class Replay:
         Raises PositionError when the history does not reach back to `since`.
         """
         matcher, documents = Matcher(self.rules), Documents(self.client)
+        covers = LookUpCovers(matcher)
         source = self._changes(stretch) if stretch.query is None else self._documents(stretch, stretch.query)
         async for batch in source:
             events = [event for event in batch if stretch.includes(event)]
             while events:
                 some = events[:EVENTS_AT_ONCE]
-                whole = await documents.fill_in(some, lambda event: bool(matcher.candidates(event)))
+                whole = await documents.fill_in(some, covers.of)
                 events = events[len(whole) :]
                 now = datetime.now(UTC)
                 name = self.partition.name

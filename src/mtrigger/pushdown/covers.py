@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from mtrigger.conditions import Condition, NotTranslatable
+from mtrigger.conditions import Condition
 from mtrigger.conditions.atoms import Alternative, Atom, alternatives, breadth
-from mtrigger.conditions.merging import Form, Place, bounded, forms, merged_filter
-from mtrigger.conditions.server_fields import Prefixes, asked_at
+from mtrigger.conditions.merging import Forms, Place, bounded, can_be_asked, forms, merged_filter
+from mtrigger.conditions.server_fields import Prefixes
 from mtrigger.pushdown import costs, updates
 
 Filter = dict[str, Any]
-Forms = frozenset[Form]
 
 NEVER: Filter = {"$alwaysFalse": 1}
 MOST_SHARED = 3
@@ -98,20 +97,11 @@ def all_of(filters: Iterable[Filter]) -> Filter:
 
 
 def _wanted(condition: Condition, images: Images) -> _Wanted:
-    usable = [found for found in alternatives(condition.tree) if _can_be_asked(found, images)]
+    usable = [found for found in alternatives(condition.tree) if can_be_asked(found, images.prefixes)]
     ways: dict[Forms, Alternative] = {}
     for found in (*usable, *(wider for one in usable for wider in bounded(one))):
         ways.setdefault(forms(found), found)
     return _Wanted(condition, ways)
-
-
-def _can_be_asked(alternative: Alternative, images: Images) -> bool:
-    try:
-        for atom in alternative:
-            asked_at(atom.root, atom.path, {}, images.prefixes)
-    except NotTranslatable:
-        return False
-    return True
 
 
 def _families(wanted: Sequence[_Wanted], images: Images) -> Iterator[list[_Wanted]]:

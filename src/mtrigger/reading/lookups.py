@@ -1,7 +1,8 @@
 """Looking up the documents that events do not carry, as many at once as memory should hold.
 
 Promise: an event never waits for a document in vain (one that is gone leaves the event with what it says
-itself), and a document that cannot be read spoils only its own event, which then has a flaw.
+itself), and a document that cannot be read spoils only its own event, which then has a flaw. A document that
+no rule can hold for stays where it is (`pushdown.lookups`), and its event without it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,8 @@ from pymongo.errors import PyMongoError
 
 from mtrigger.events import DEAD_LETTER, ChangeEvent
 from mtrigger.faults import Fault, classify
-from mtrigger.planning import LookUps, filled_in, id_text, key_text, lacks_document
+from mtrigger.planning import LookUps, filled_in, id_text, key_text, lacks_document, overlaid
+from mtrigger.pushdown.lookups import EVERYTHING, Cover, look_up
 from mtrigger.reading.decoding import Decoded, decoded
 from mtrigger.supervision.outages import Outage
 
@@ -25,7 +27,8 @@ EVENTS_AT_ONCE = 500
 LARGEST_PORTION = 32_000_000
 """Bytes of documents that are looked up together (one document at least)."""
 
-IsWanted = Callable[[ChangeEvent], bool]
+CoverOf = Callable[[ChangeEvent], Cover | None]
+"""What to ask for the document of an event that does not carry it; None if it needs none."""
 
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
@@ -33,6 +36,10 @@ _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocumen
 class _Found(NamedTuple):
     document: Decoded
     raw: bytes
+
+
+_Place = tuple[str, str, str]
+"""Database, collection, and the text of the id."""
 
 
 class _TooMuchError(Exception):
@@ -46,38 +53,43 @@ class Documents:
         self._client = client
         self._at_once = EVENTS_AT_ONCE
 
-    async def fill_in(self, events: Sequence[ChangeEvent], is_wanted: IsWanted) -> list[ChangeEvent]:
-        """The first of `events`, as many as memory should hold, with the documents that those of them need
-        which are wanted."""
+    async def fill_in(self, events: Sequence[ChangeEvent], cover_of: CoverOf) -> list[ChangeEvent]:
+        """The first of `events`, as many as memory should hold, with the documents they need. One whose
+        document does not come for its cover is left as it is: it holds for no rule."""
         while True:
-            some = events[: self._at_once]
+            some = [
+                (event, cover_of(event) if lacks_document(event) else None)
+                for event in events[: self._at_once]
+            ]
             try:
-                found = await self._find(LookUps.of(some, is_wanted).wanted)
+                found = await self._find(LookUps.of(some).wanted)
             except _TooMuchError:
                 self._at_once = max(1, self._at_once // 2)
             else:
                 size = sum(len(document.raw) for document in found.values())
                 if size < LARGEST_PORTION // 4:
                     self._at_once = min(EVENTS_AT_ONCE, 2 * self._at_once)
-                return [_with(event, found) if _lacks(event, is_wanted) else event for event in some]
+                return [event if cover is None else _with(event, cover, found) for event, cover in some]
 
     async def complete(self, event: ChangeEvent) -> ChangeEvent:
         """The event with its document, if that was too large to be kept with it."""
         if lacks_document(event):
-            (event,) = await self.fill_in([event], lambda _: True)
+            (event,) = await self.fill_in([event], lambda _: EVERYTHING)
         elif event.document is None and "document" in event.left_out and event.operation != "delete":
             flaw = "its document and its key were too large, or nested too deeply, to be kept"
             return replace(event, flaw=event.flaw or flaw) if event.operation != DEAD_LETTER else event
         return event
 
     async def _find(
-        self, wanted: Mapping[tuple[str, str], Mapping[str, Any]]
-    ) -> dict[tuple[str, str, str], _Found]:
-        """The documents in `wanted` that exist, by namespace and the text of their id."""
-        most = LARGEST_PORTION if sum(map(len, wanted.values())) > 1 else None
-        found: dict[tuple[str, str, str], _Found] = {}
-        for (database, collection), ids in wanted.items():
-            for raw in await self._read(database, collection, list(ids.values()), most):
+        self, wanted: Mapping[tuple[str, str], Mapping[Cover, Mapping[str, Any]]]
+    ) -> dict[_Place, _Found]:
+        """The documents in `wanted` that exist and are what their covers ask for."""
+        several = sum(len(ids) for by_cover in wanted.values() for ids in by_cover.values()) > 1
+        most = LARGEST_PORTION if several else None
+        found: dict[_Place, _Found] = {}
+        for (database, collection), by_cover in wanted.items():
+            asked = look_up({cover: list(ids.values()) for cover, ids in by_cover.items()})
+            for raw in await self._read(database, collection, asked, most):
                 document = decoded(raw, self._client.codec_options)
                 found[(database, collection, id_text(document.document.get("_id")))] = _Found(document, raw)
                 if most is not None:
@@ -85,14 +97,14 @@ class Documents:
         return found
 
     async def _read(
-        self, database: str, collection: str, ids: Sequence[Any], most: int | None
+        self, database: str, collection: str, asked: Mapping[str, Any], most: int | None
     ) -> list[bytes]:
         outage = Outage(f"Looking up documents of {database}.{collection}")
         documents = self._client[database][collection].with_options(_RAW)
         while True:
             try:
                 found, size = [], 0
-                async with documents.find({"_id": {"$in": ids}}, batch_size=len(ids) + 1) as cursor:
+                async with documents.find(asked, batch_size=EVENTS_AT_ONCE + 1) as cursor:
                     async for document in cursor:
                         found.append(bytes(document.raw))
                         size += len(document.raw)
@@ -107,16 +119,12 @@ class Documents:
                 return found
 
 
-def _lacks(event: ChangeEvent, is_wanted: IsWanted) -> bool:
-    return lacks_document(event) and is_wanted(event)
-
-
-def _with(event: ChangeEvent, found: Mapping[tuple[str, str, str], _Found]) -> ChangeEvent:
-    look_up = found.get((event.database, event.collection, key_text(event)))
-    if look_up is None:
-        return filled_in(event, None)
-    filled = replace(filled_in(event, look_up.document.document), size=event.size + len(look_up.raw))
-    if not look_up.document.flaw:
-        return filled
-    flaw = f"the document, looked up: {look_up.document.flaw}"
-    return replace(filled, flaw=event.flaw or flaw, raw=event.raw or look_up.raw)
+def _with(event: ChangeEvent, cover: Cover, found: Mapping[_Place, _Found]) -> ChangeEvent:
+    one = found.get((event.database, event.collection, key_text(event)))
+    if one is None:
+        return event if cover.filter else filled_in(event, None)
+    document = overlaid(one.document.document, event)
+    if not one.document.flaw:
+        return event.with_document(document, "look-up", len(one.raw))
+    flaw = f"the document, looked up: {one.document.flaw}"
+    return event.with_document(document, "look-up", len(one.raw), flaw, one.raw)
