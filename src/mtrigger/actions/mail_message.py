@@ -25,7 +25,9 @@ from mtrigger.errors import PermanentError
 
 _CONTENT_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*")
 _PLAIN_TEXT = re.compile(r"(?:[\t\x20-\x7e]{0,998}+\r\n)*+")  # RFC 5322, 2.1.1
-_PLAIN_FILE_NAME = re.compile(r"[!#-~](?:[ !#-~]{0,48}[!#-~])?")
+_NOT_IN_FILE_NAMES = str.maketrans(dict.fromkeys('/\\"<>', "_"))
+"""What leads into other folders, and what readers of mail take for quotation."""
+_PLAIN_FILE_NAME = re.compile(r"[!-~](?:[ -~]{0,48}[!-~])?")
 _PIECE = re.compile(r"(?:%..|[^%]){1,16}")  # at most 48 characters, and no octet in two pieces
 _BOUNDARY_SIGN = "=_"
 
@@ -112,7 +114,7 @@ def _text(kind: str, text: str) -> bytes:
 
 
 def _attachment(attachment: Attachment) -> bytes:
-    name = checked("The name of an attachment", attachment.name).replace("/", "_").replace("\\", "_")
+    name = checked("The name of an attachment", attachment.name).translate(_NOT_IN_FILE_NAMES)
     content_type = attachment.content_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
     if not _CONTENT_TYPE.fullmatch(content_type) or content_type.lower().startswith(
         ("multipart/", "message/")
@@ -128,8 +130,7 @@ def _attachment(attachment: Attachment) -> bytes:
 
 
 def _file_name(name: str) -> str:
-    """The parameter `filename`: in quotes, or as RFC 2231 has it where it holds one itself (readers disagree
-    about those), is long, or goes beyond ASCII."""
+    """The parameter `filename`: in quotes, or beyond ASCII and where it is long as RFC 2231 has it."""
     if _PLAIN_FILE_NAME.fullmatch(name):
         return f'filename="{name}"'
     encoded = quote(name, safe="", errors="replace")

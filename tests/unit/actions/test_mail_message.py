@@ -149,13 +149,14 @@ def test_no_text_can_forge_a_boundary(kind: str) -> None:
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=200))
 @example('"')
 @example('""')
+@example("<x>")
 @example("x" * 200 + ".csv")
 @example("Größe; a*0=b.txt")
 def test_the_name_of_a_file_reads_back(name: str) -> None:
     """Whatever its length and its letters; lines stay short."""
     raw = mail_bytes(a_mail(attachments=[Attachment(name, b"x")]))
     (part,) = email.message_from_bytes(raw, policy=email.policy.default).iter_attachments()
-    assert part.get_filename() == name.replace("/", "_").replace("\\", "_").strip()
+    assert part.get_filename() == re.sub(r'[/\\"<>]', "_", name).strip()
     assert max(map(len, raw.split(b"\r\n"))) <= 78
 
 
