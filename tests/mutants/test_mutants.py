@@ -189,6 +189,14 @@ MUTANTS = [
         "test_a_pushed_condition_is_held_against_the_whole_large_event",
     ),
     Mutant(
+        rule="what comes again with the pre-images that rules begin to need is not owed without them",
+        file="watcher.py",
+        sound="                    if self._is_read_again(stream):\n",
+        broken="                    if False:\n",
+        test="tests/integration/test_watcher.py::"
+        "test_rules_that_begin_to_need_pre_images_have_them_from_the_next_change_on",
+    ),
+    Mutant(
         rule="what cannot be decoded costs its own event alone",
         file="reading/stream.py",
         sound="                yield Change.of(decoded(change.raw, options), change.raw)\n",
