@@ -107,7 +107,7 @@ class _Smtp(_Connection):
 
     def _answer(self, command: bytes) -> None:
         if command == b"EHLO":
-            self._write(b"250-sink.example\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n")
+            self._write(b"250-sink.example\r\n250-8BITMIME\r\n250-PIPELINING\r\n250 SMTPUTF8\r\n")
         elif command == b"DATA":
             self._in_mail = True
             self._write(b"354 go on\r\n")

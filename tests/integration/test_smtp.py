@@ -1,7 +1,8 @@
 """Mails reach a real mail server: over verified TLS, on few connections; each refusal means what it says."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -31,6 +32,34 @@ async def pool_for() -> AsyncIterator[Pools]:
     yield make
     for pool in made:
         await pool.close()
+
+
+@pytest.fixture(params=[False, True], ids=["step_by_step", "pipelining"])
+def either_sink(smtp_sink: SmtpSink, request: pytest.FixtureRequest) -> SmtpSink:
+    """A mail server that is told a mail's commands one by one, and one that is told all together."""
+    smtp_sink.pipelining = request.param
+    return smtp_sink
+
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def served_by(talk: Talk) -> AsyncIterator[str]:
+    """A server that says `220` and `250 PIPELINING`, and then what `talk` says; its address."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 here\r\n")
+        await reader.readline()
+        writer.write(b"250-here\r\n250 PIPELINING\r\n")
+        await talk(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}?tls=none&timeout=5s"
+    finally:
+        server.close()
 
 
 async def send(pool: SmtpPool, *recipients: str) -> str:
@@ -134,50 +163,52 @@ async def test_a_missing_login_is_told(start_smtp_sink: Callable[..., SmtpSink],
     ],
 )
 async def test_4xx_is_for_now_and_5xx_for_good(
-    smtp_sink: SmtpSink, pool_for: Pools, command: str, reply: str, error: type[Exception], message: str
+    either_sink: SmtpSink, pool_for: Pools, command: str, reply: str, error: type[Exception], message: str
 ) -> None:
     """Wherever in the conversation it comes; the same connection serves the next mail."""
-    pool = pool_for(smtp_sink.url)
-    smtp_sink.answer_next(reply, to=command)  # type: ignore[arg-type]  # the parameters are its literals
+    pool = pool_for(either_sink.url)
+    either_sink.answer_next(reply, to=command)  # type: ignore[arg-type]  # the parameters are its literals
     with pytest.raises(error, match=message):
         await send(pool)
-    assert smtp_sink.mails == []
+    assert either_sink.mails == []
     await send(pool)
-    assert [mail.recipients for mail in smtp_sink.mails] == [(READER,)]
-    assert smtp_sink.connections == 1
+    assert [mail.recipients for mail in either_sink.mails] == [(READER,)]
+    assert either_sink.connections == 1
 
 
 async def test_recipients_refused_for_good_do_not_keep_the_others_waiting(
-    smtp_sink: SmtpSink, pool_for: Pools
+    either_sink: SmtpSink, pool_for: Pools
 ) -> None:
     """The answer names them; nobody is mailed twice, because it counts as delivered."""
-    smtp_sink.refuse(OTHER, "550 5.1.1 no such user")
-    detail = await send(pool_for(smtp_sink.url), READER, OTHER)
+    either_sink.refuse(OTHER, "550 5.1.1 no such user")
+    detail = await send(pool_for(either_sink.url), READER, OTHER)
     assert detail == f"250 2.0.0 OK queued as 1; refused for good: {OTHER} (550 5.1.1 no such user)"
-    assert [mail.recipients for mail in smtp_sink.mails] == [(READER,)]
+    assert [mail.recipients for mail in either_sink.mails] == [(READER,)]
 
 
-async def test_nobody_gets_a_mail_that_has_to_be_tried_again(smtp_sink: SmtpSink, pool_for: Pools) -> None:
+async def test_nobody_gets_a_mail_that_has_to_be_tried_again(either_sink: SmtpSink, pool_for: Pools) -> None:
     """One recipient refused for now: all wait, so that the next attempt doubles nothing."""
-    pool = pool_for(smtp_sink.url)
-    smtp_sink.answer_next("450 4.2.0 greylisted", to="RCPT")
+    pool = pool_for(either_sink.url)
+    either_sink.answer_next("450 4.2.0 greylisted", to="RCPT")
     with pytest.raises(MailNotSent, match="the others wait for it"):
         await send(pool, READER, OTHER)
-    assert smtp_sink.mails == []
+    assert either_sink.mails == []
     await send(pool, READER, OTHER)
-    assert [mail.recipients for mail in smtp_sink.mails] == [(READER, OTHER)]
+    assert [mail.recipients for mail in either_sink.mails] == [(READER, OTHER)]
 
 
-async def test_one_connection_serves_many_mails_and_is_renewed(smtp_sink: SmtpSink, pool_for: Pools) -> None:
+async def test_one_connection_serves_many_mails_and_is_renewed(
+    either_sink: SmtpSink, pool_for: Pools
+) -> None:
     """Mail by mail on one connection, up to its bound."""
-    pool = pool_for(smtp_sink.url)
+    pool = pool_for(either_sink.url)
     for _ in range(MAILS_PER_CONNECTION):
         await send(pool)
-    assert smtp_sink.connections == 1
+    assert either_sink.connections == 1
     await send(pool)
-    assert smtp_sink.connections == 2
-    assert smtp_sink.mails[0].raw == MESSAGE
-    assert len(smtp_sink.mails) == MAILS_PER_CONNECTION + 1
+    assert either_sink.connections == 2
+    assert either_sink.mails[0].raw == MESSAGE
+    assert len(either_sink.mails) == MAILS_PER_CONNECTION + 1
 
 
 async def test_no_more_connections_than_allowed(smtp_sink: SmtpSink, pool_for: Pools) -> None:
@@ -214,13 +245,13 @@ async def test_all_rules_share_the_connections_to_their_server(smtp_sink: SmtpSi
     assert smtp_sink.connections == 2
 
 
-async def test_a_421_on_a_kept_connection_is_no_failure(smtp_sink: SmtpSink, pool_for: Pools) -> None:
+async def test_a_421_on_a_kept_connection_is_no_failure(either_sink: SmtpSink, pool_for: Pools) -> None:
     """A server that closes idle clients politely."""
-    pool = pool_for(smtp_sink.url)
+    pool = pool_for(either_sink.url)
     await send(pool)
-    smtp_sink.answer_next("421 4.4.2 idle for too long", to="MAIL")
+    either_sink.answer_next("421 4.4.2 idle for too long", to="MAIL")
     await send(pool)
-    assert (len(smtp_sink.mails), smtp_sink.connections) == (2, 2)
+    assert (len(either_sink.mails), either_sink.connections) == (2, 2)
 
 
 async def test_a_server_that_is_down_and_comes_back(smtp_sink: SmtpSink, pool_for: Pools) -> None:
@@ -276,9 +307,9 @@ async def test_a_connection_lost_after_the_mail_is_told_as_such(pool_for: Pools)
         server.close()
 
 
-async def test_a_cancelled_mail_leaves_no_half_conversation(smtp_sink: SmtpSink, pool_for: Pools) -> None:
+async def test_a_cancelled_mail_leaves_no_half_conversation(either_sink: SmtpSink, pool_for: Pools) -> None:
     """Whatever was being said, the next mail begins on a clean connection."""
-    pool = pool_for(smtp_sink.url + "&connections=1")
+    pool = pool_for(either_sink.url + "&connections=1")
     await send(pool)
     for turns in range(12):
         task = asyncio.create_task(send(pool))
@@ -287,10 +318,67 @@ async def test_a_cancelled_mail_leaves_no_half_conversation(smtp_sink: SmtpSink,
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     await send(pool)
-    assert {mail.raw for mail in smtp_sink.mails} == {MESSAGE}
+    assert {mail.raw for mail in either_sink.mails} == {MESSAGE}
 
 
-async def test_an_address_beyond_ascii_asks_for_smtputf8(smtp_sink: SmtpSink, pool_for: Pools) -> None:
+async def test_an_address_beyond_ascii_asks_for_smtputf8(either_sink: SmtpSink, pool_for: Pools) -> None:
     """The server offers it, so the address arrives as it is."""
-    await send(pool_for(smtp_sink.url), "jürgen@example.com")
-    assert smtp_sink.mails[0].recipients == ("jürgen@example.com",)
+    await send(pool_for(either_sink.url), "jürgen@example.com")
+    assert either_sink.mails[0].recipients == ("jürgen@example.com",)
+
+
+async def test_a_server_that_pipelines_is_told_all_at_once(pool_for: Pools) -> None:
+    """It answers nothing before it has heard `DATA`: whoever waited for an answer would wait for ever."""
+    heard: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readuntil(b"DATA\r\n"))
+        writer.write(b"250 sender\r\n250 reader\r\n250 other\r\n354 go on\r\n")
+        heard.append(await reader.readuntil(b"\r\n.\r\n"))
+        writer.write(b"250 taken\r\n")
+
+    async with served_by(talk) as url:
+        assert await send(pool_for(url), READER, OTHER) == "250 taken"
+    envelope = f"MAIL FROM:<{SENDER}>\r\nRCPT TO:<{READER}>\r\nRCPT TO:<{OTHER}>\r\nDATA\r\n"
+    assert heard == [envelope.encode(), b"Subject: x\r\n\r\nhello\r\n..leading dot\r\n.\r\n"]
+
+
+async def test_a_text_is_kept_from_a_server_that_asks_for_it_too_soon(
+    pool_for: Pools,
+) -> None:
+    """It would hand it to the recipients it has taken, and they would get it twice."""
+    rest: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"DATA\r\n")
+        writer.write(b"250 sender\r\n250 reader\r\n450 greylisted\r\n354 go on\r\n")
+        try:
+            rest.set_result(await reader.read())
+        except ConnectionResetError:
+            rest.set_result(b"")
+
+    async with served_by(talk) as url:
+        with pytest.raises(MailNotSent, match="the others wait for it"):
+            await send(pool_for(url), READER, OTHER)
+        assert await rest == b""
+
+
+async def test_a_farewell_that_nobody_asked_for_answers_no_mail(pool_for: Pools) -> None:
+    """It comes right behind the answer to a mail, which counts; the next mail takes a new connection."""
+    connections = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"DATA\r\n")
+        writer.write(b"250 sender\r\n250 reader\r\n354 go on\r\n")
+        await reader.readuntil(b"\r\n.\r\n")
+        writer.write(b"250 taken on connection %d\r\n421 and good night\r\n" % connections)
+        await reader.read()
+
+    async with served_by(talk) as url:
+        pool = pool_for(url)
+        assert [await send(pool), await send(pool)] == [
+            "250 taken on connection 1",
+            "250 taken on connection 2",
+        ]

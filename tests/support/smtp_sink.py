@@ -37,7 +37,7 @@ class SmtpSink:
 
     `mails` are those accepted, in order; `connections` counts the connections made; `logins` the user names
     that were let in. With `users` (name -> password) it insists on a login; with encryption `starttls` it
-    insists on TLS before anything else.
+    insists on TLS before anything else. While `pipelining` is set it offers that to those who connect.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class SmtpSink:
         self.connections = 0
         self.logins: list[str] = []
         self.port = 0
+        self.pipelining = False
         self._encryption: Encryption = encryption
         self._authority = authority
         self._users = dict(users or {})
@@ -190,6 +191,12 @@ class _Handler:
     def __init__(self, sink: SmtpSink, connection: int) -> None:
         self._sink = sink
         self._connection = connection
+
+    async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return ["250-PIPELINING", *responses] if self._sink.pipelining else responses
 
     async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]

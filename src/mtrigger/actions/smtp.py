@@ -20,9 +20,11 @@ from dataclasses import dataclass
 
 import aiosmtplib
 
-from mtrigger.actions.smtp_replies import Refusal, in_one_line, listed, reason_of, reply_of
+from mtrigger.actions.smtp_conversation import SERVICE_NOT_AVAILABLE, Answer, Conversation
+from mtrigger.actions.smtp_replies import Refusal, listed, reason_of, reply_of
 from mtrigger.actions.smtp_server import SmtpServer
 from mtrigger.errors import PermanentError
+from mtrigger.supervision.cutting import TimeLimit
 
 __all__ = ["MailNotSent", "SmtpPool", "SmtpServer"]
 
@@ -34,8 +36,7 @@ _DATA_SECONDS = 600.0
 """How long the answer to a mail may take (RFC 5321, 4.5.3.2.6): giving up earlier makes doubles."""
 _QUIT_SECONDS = 2.0
 
-_COMPLETED, _WILL_FORWARD = 250, 251
-_SERVICE_NOT_AVAILABLE = 421
+_COMPLETED, _WILL_FORWARD, _START_OF_TEXT = 250, 251, 354
 _AUTHENTICATION_REQUIRED = 530
 
 
@@ -49,7 +50,11 @@ class _ConnectionGone(Exception):  # noqa: N818 - not an error when the connecti
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    client: aiosmtplib.SMTP
+    """A conversation, and what its server can do besides."""
+
+    talk: Conversation
+    takes_unicode: bool
+    takes_size: bool
     mails: int = 0
     unfinished: bool = False
     closing: asyncio.TimerHandle | None = None
@@ -61,6 +66,8 @@ class SmtpPool:
     def __init__(self, server: SmtpServer) -> None:
         self.server = server
         self._places = asyncio.Semaphore(server.connections)
+        self._step = TimeLimit(server.timeout)
+        self._text = TimeLimit(max(server.timeout, _DATA_SECONDS))
         self._idle: list[_Connection] = []
         self._tls: ssl.SSLContext | None = None
         self._closed = False
@@ -101,13 +108,13 @@ class SmtpPool:
             await self._release(connection)
             raise
         except BaseException:
-            connection.client.close()  # cancelled or lost in the middle: its state is unknown
+            connection.talk.end()  # cancelled or lost in the middle: its state is unknown
             raise
         await self._release(connection)
         return answer
 
     async def _release(self, connection: _Connection) -> None:
-        if not connection.client.is_connected:
+        if connection.talk.over:
             return
         connection.mails += 1
         if self._closed or connection.mails >= MAILS_PER_CONNECTION:
@@ -120,16 +127,17 @@ class SmtpPool:
     def _retire(self, connection: _Connection) -> None:
         if connection in self._idle:
             self._idle.remove(connection)
-            connection.client.close()
+            connection.talk.end()
 
     @staticmethod
     async def _quit(connection: _Connection) -> None:
         if connection.closing is not None:
             connection.closing.cancel()
         # The mails are delivered; how the farewell goes changes nothing.
-        with contextlib.suppress(aiosmtplib.SMTPException, OSError):
-            await connection.client.quit(timeout=_QUIT_SECONDS)
-        connection.client.close()
+        with contextlib.suppress(OSError):
+            async with asyncio.timeout(_QUIT_SECONDS):
+                await connection.talk.exchange([b"QUIT"])
+        connection.talk.end()
 
     async def _connect(self) -> _Connection:
         server = self.server
@@ -165,81 +173,107 @@ class SmtpPool:
         except BaseException:
             client.close()
             raise
-        return _Connection(client)
+        assert client.transport is not None, "it is connected"
+        return _Connection(
+            Conversation(client.transport, pipelining=client.supports_extension("pipelining")),
+            takes_unicode=client.supports_extension("smtputf8"),
+            takes_size=client.supports_extension("size"),
+        )
 
     async def _hand_over(
         self, connection: _Connection, sender: str, recipients: Sequence[str], message: bytes
     ) -> str:
-        client = connection.client
+        talk = connection.talk
+        commands = self._envelope(connection, sender, recipients, len(message))
         try:
             if connection.unfinished:
-                await client.rset()
+                await self._say(talk, [b"RSET"])
             connection.unfinished = True
-            await self._begin(client, sender, recipients, message)
-            refusals = [
-                refusal
-                for recipient in recipients
-                if (refusal := await _recipient_refused(client, recipient)) is not None
-            ]
-        except aiosmtplib.SMTPResponseException as error:
-            if error.code == _SERVICE_NOT_AVAILABLE:
-                raise _ConnectionGone(reply_of(error)) from error
-            raise MailNotSent(f"{self._name}: {reply_of(error)}") from error
-        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            # Together with the envelope where it can be, before it is known whether all of that is taken.
+            answers = await self._say(talk, [*commands, b"DATA"] if talk.pipelining else commands)
+            try:
+                refusals = self._judged(answers, sender, recipients)
+            except (MailNotSent, PermanentError):
+                if answers[-1].code == _START_OF_TEXT:
+                    talk.end()  # nothing else makes a server forget a mail whose text it waits for
+                raise
+            begun = answers[-1] if talk.pipelining else (await self._say(talk, [b"DATA"]))[0]
+        except OSError as error:
             raise _ConnectionGone(reason_of(error)) from error
-        self._judge(refusals, recipients)
-        answer = await self._data(client, recipients, message)
+        answer = await self._data(talk, begun, recipients, message)
         connection.unfinished = False  # a mail that was taken leaves nothing behind: RFC 5321, 4.1.1.4
         refused = f"; refused for good: {listed(refusals)}" if refusals else ""
-        return answer + refused
+        return f"{answer}{refused}"
 
-    async def _begin(
-        self, client: aiosmtplib.SMTP, sender: str, recipients: Sequence[str], message: bytes
-    ) -> None:
+    async def _say(self, talk: Conversation, commands: Sequence[bytes]) -> list[Answer]:
+        async with self._step.begun():
+            answers = await talk.exchange(commands)
+        if answers[-1].code == SERVICE_NOT_AVAILABLE:
+            raise _ConnectionGone(str(answers[-1]))
+        return answers
+
+    def _envelope(
+        self, connection: _Connection, sender: str, recipients: Sequence[str], size: int
+    ) -> list[bytes]:
+        """The commands that name the sender and each of the recipients."""
         beyond_ascii = [address for address in (sender, *recipients) if not address.isascii()]
-        if beyond_ascii and not client.supports_extension("smtputf8"):
+        if beyond_ascii and not connection.takes_unicode:
             raise PermanentError(f"{self._name} cannot take the address {beyond_ascii[0]} (no SMTPUTF8)")
-        options = [b"SMTPUTF8"] if beyond_ascii else []
-        if client.supports_extension("size"):
-            options.append(b"SIZE=%d" % len(message))
-        answer = await client.execute_command(b"MAIL", b"FROM:<%s>" % sender.encode(), *options)
-        if answer.code != _COMPLETED:
-            error = aiosmtplib.SMTPSenderRefused(answer.code, answer.message, sender)
-            if error.code == _AUTHENTICATION_REQUIRED:
-                raise MailNotSent(
-                    f"{self._name} wants a login first ({reply_of(error)}): put user and password into "
-                    "MTRIGGER_SMTP_URL; mails wait and are tried again"
-                ) from error
-            if error.code >= 500:
-                reply = reply_of(error)
-                raise PermanentError(f"{self._name} refuses the sender {sender}: {reply}") from error
-            raise error
+        options = (b" SMTPUTF8" if beyond_ascii else b"") + (
+            b" SIZE=%d" % size if connection.takes_size else b""
+        )
+        return [
+            b"MAIL FROM:<%s>%s" % (sender.encode(), options),
+            *(b"RCPT TO:<%s>" % recipient.encode() for recipient in recipients),
+        ]
 
-    def _judge(self, refusals: Sequence[Refusal], recipients: Sequence[str]) -> None:
+    def _judged(self, answers: Sequence[Answer], sender: str, recipients: Sequence[str]) -> list[Refusal]:
+        """Who is refused for good while others get the mail. Raises what keeps it from everybody."""
+        self._check_sender(answers[0], sender)
+        refusals = [
+            Refusal(recipient, answer.code, str(answer))
+            for recipient, answer in zip(recipients, answers[1:], strict=False)
+            if answer.code not in (_COMPLETED, _WILL_FORWARD)
+        ]
         waiting = [refusal for refusal in refusals if refusal.temporary]
         if waiting:
             others = "; the others wait for it" if len(refusals) < len(recipients) else ""
             raise MailNotSent(f"{self._name} does not take mail for now for {listed(waiting)}{others}")
         if len(refusals) == len(recipients):
             raise PermanentError(f"{self._name} refuses {listed(refusals)}")
+        return refusals
 
-    async def _data(self, client: aiosmtplib.SMTP, recipients: Sequence[str], message: bytes) -> str:
-        seconds = max(self.server.timeout, _DATA_SECONDS)
-        try:
-            response = await client.data(message, timeout=seconds)
-        except aiosmtplib.SMTPDataError as error:
-            if error.code >= 500:
-                raise PermanentError(
-                    f"{self._name} refuses the mail for {', '.join(recipients)}: {reply_of(error)}"
-                ) from error
-            raise MailNotSent(f"{self._name}: {reply_of(error)}") from error
-        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            client.close()
+    def _check_sender(self, answer: Answer, sender: str) -> None:
+        if answer.code == _COMPLETED:
+            return
+        if answer.code == _AUTHENTICATION_REQUIRED:
             raise MailNotSent(
-                f"{self._name}: the connection broke before the answer to the mail ({reason_of(error)}); "
-                "if it was taken, the next attempt repeats it with the same Message-ID"
-            ) from error
-        return f"{response.code} {in_one_line(response.message)}"
+                f"{self._name} wants a login first ({answer}): put user and password into "
+                "MTRIGGER_SMTP_URL; mails wait and are tried again"
+            )
+        if answer.code >= 500:
+            raise PermanentError(f"{self._name} refuses the sender {sender}: {answer}")
+        raise MailNotSent(f"{self._name}: {answer}")
+
+    async def _data(
+        self, talk: Conversation, begun: Answer, recipients: Sequence[str], message: bytes
+    ) -> Answer:
+        answer = begun
+        if begun.code == _START_OF_TEXT:
+            try:
+                async with self._text.begun():
+                    answer = await talk.text(message)
+            except OSError as error:
+                raise MailNotSent(
+                    f"{self._name}: the connection broke before the answer to the mail "
+                    f"({reason_of(error)}); if it was taken, the next attempt repeats it with the same "
+                    "Message-ID"
+                ) from error
+        if answer.code == _COMPLETED:
+            return answer
+        if answer.code >= 500:
+            raise PermanentError(f"{self._name} refuses the mail for {', '.join(recipients)}: {answer}")
+        raise MailNotSent(f"{self._name}: {answer}")
 
 
 async def _greet(client: aiosmtplib.SMTP) -> None:
@@ -248,13 +282,3 @@ async def _greet(client: aiosmtplib.SMTP) -> None:
         await client.ehlo()
     except aiosmtplib.SMTPHeloError:
         await client.helo()
-
-
-async def _recipient_refused(client: aiosmtplib.SMTP, recipient: str) -> Refusal | None:
-    answer = await client.execute_command(b"RCPT", b"TO:<%s>" % recipient.encode())
-    if answer.code in (_COMPLETED, _WILL_FORWARD):
-        return None
-    error = aiosmtplib.SMTPRecipientRefused(answer.code, answer.message, recipient)
-    if error.code == _SERVICE_NOT_AVAILABLE:
-        raise error
-    return Refusal(recipient, error.code, reply_of(error))
