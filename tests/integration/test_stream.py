@@ -17,6 +17,7 @@ from mtrigger.events import ChangeEvent
 from mtrigger.faults import Fault, classify
 from mtrigger.matching import Matcher
 from mtrigger.pushdown import plan
+from mtrigger.reading import pacing
 from mtrigger.reading import stream as stream_module
 from mtrigger.reading.stream import Batch, ChangeStream, StreamPosition
 from mtrigger.rules import Rule
@@ -97,6 +98,27 @@ async def test_every_change_comes_once_in_order_with_the_position_behind_its_bat
         assert all(event.token <= behind for event in batch.events)
         assert all(event.token > behind for event in following.events)
         assert batch.position.cluster_time <= following.position.cluster_time
+
+
+async def test_a_stream_of_a_busy_server_shows_every_change(
+    watching: AsyncMongoClient[Document],
+    database: AsyncDatabase[Document],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It does not wait on the server then, and still misses nothing and goes on to the end of the history."""
+    monkeypatch.setattr(pacing, "BUSY", 0)
+    stream = await open_stream(watching, rule_on(f"{database.name}.orders"))
+    found: list[ChangeEvent] = []
+    for number in range(5):
+        await database.orders.insert_one({"_id": number})
+        await database.carts.insert_one({"_id": number})
+        found += await events_of(stream, 1)
+    written = await now(watching)
+
+    await read_until(stream, lambda _: stream.position.cluster_time >= written)
+    await stream.close()
+
+    assert keys(found) == list(range(5))
 
 
 async def test_the_position_of_an_idle_stream_moves_on(

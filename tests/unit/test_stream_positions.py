@@ -10,7 +10,7 @@ from bson.timestamp import Timestamp
 from pymongo import AsyncMongoClient
 
 from mtrigger.pushdown import StreamPlan
-from mtrigger.reading.stream import FEWEST, MOST, QUICKLY, ChangeStream, StreamPosition, batch_size
+from mtrigger.reading.stream import ChangeStream, StreamPosition
 from support.samples import token_at
 
 PLAN = StreamPlan("shop", {}, "abc")
@@ -88,20 +88,3 @@ def test_places_are_compared_by_token_or_by_time(
 ) -> None:
     """Tokens of two pipelines, and a time, can be compared by their time alone."""
     assert one.is_before(other) is before
-
-
-@pytest.mark.parametrize(
-    ("asked", "came", "seconds", "following"),
-    [
-        (FEWEST, FEWEST, QUICKLY / 2, 2 * FEWEST),  # it catches up
-        (MOST, MOST, QUICKLY / 2, MOST),
-        (MOST, MOST, 3 * QUICKLY, MOST // 2),  # little gets through: what has come should not wait
-        (FEWEST, FEWEST, 3 * QUICKLY, FEWEST),
-        (MOST, MOST, QUICKLY, MOST),
-        (FEWEST, FEWEST - 1, QUICKLY / 2, FEWEST),  # it is live: the size says nothing
-        (MOST, 0, 20 * QUICKLY, MOST),
-    ],
-)
-def test_replies_grow_while_they_come_quickly(asked: int, came: int, seconds: float, following: int) -> None:
-    """Between the fewest and the most."""
-    assert batch_size(asked, came, seconds) == following

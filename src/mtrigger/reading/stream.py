@@ -36,18 +36,15 @@ from mtrigger.faults import Fault, classify
 from mtrigger.pushdown import StreamPlan, pipeline
 from mtrigger.reading.decoding import decoded
 from mtrigger.reading.large_events import LARGEST_KEY, Change, Fragments, Manner
+from mtrigger.reading.pacing import FEWEST, MOST, PAUSE, batch_size, is_busy
 
 log = logging.getLogger(__name__)
 
 MAX_AWAIT_MS = 1_000
 """How long the server waits for an event before it answers an idle stream with its new position."""
 
-FEWEST, MOST = 100, 1_000
-"""Events in one reply, at first and at most."""
-
-QUICKLY = 0.05
-"""Seconds that a full reply should take: what comes in longer ones is dealt with late, and shorter ones are
-more replies than need be."""
+GLANCE_MS = 1
+"""The same for a stream that is looked at every now and then (see `pacing.BUSY`); MongoDB takes no less."""
 
 CLOSE_SECONDS = 1.0
 """How long giving a cursor back may take."""
@@ -120,6 +117,9 @@ class ChangeStream:
     _went_back: bool = field(default=False, init=False)
     _batch_size: int = field(default=FEWEST, init=False)
     _took: float = field(default=0.0, init=False)
+    _replied_at: float = field(default=0.0, init=False)
+    _busy: bool = field(default=False, init=False)
+    _behind: bool = field(default=True, init=False)
 
     async def read(self) -> Batch:
         """The next batch; waits up to MAX_AWAIT_MS for one with events.
@@ -137,15 +137,22 @@ class ChangeStream:
                 raise
             self._use(manner)
             return Batch((), self.position)  # the next call reads from here
-        size = len(reply.raw)
+        size, before = len(reply.raw), self.position.cluster_time
         self._move(reply["cursor"].get("postBatchResumeToken"), changes)
         unsent_since = self._unsent_since()
         if self._manner is not Manner.PLAIN:
             await self._return_to_plain(changes)
-        self._batch_size = batch_size(self._batch_size, len(changes), self._took)
+        self._pace(before, len(changes))
         share = size // (len(changes) or 1)
         events = [ChangeEvent.from_change(item.document, item.flaw, item.raw, share) for item in changes]
         return Batch(tuple(events), self.position, size, unsent_since)
+
+    def _pace(self, before: Timestamp, came: int) -> None:
+        """Decide how to read on, after a reply that moved the position from `before`."""
+        last, self._replied_at = self._replied_at, time.perf_counter()
+        self._busy = is_busy(before, self.position.cluster_time, self._replied_at - last)
+        self._behind = came >= self._batch_size
+        self._batch_size = batch_size(self._batch_size, came, self._took)
 
     def _changes(self, reply: RawBSONDocument) -> Iterator[Change]:
         """The changes in a reply, decoded all at once, or one by one when there is one that cannot be."""
@@ -246,13 +253,15 @@ class ChangeStream:
         )
 
     async def _get_more(self) -> RawBSONDocument:
+        if self._busy and not self._behind:
+            await asyncio.sleep(PAUSE)
         asked_at = time.perf_counter()
         reply = await self._command(
             {
                 "getMore": Int64(self._cursor),
                 "collection": "$cmd.aggregate",
                 "batchSize": min(self._batch_size, MOST),
-                "maxTimeMS": MAX_AWAIT_MS,
+                "maxTimeMS": GLANCE_MS if self._busy else MAX_AWAIT_MS,
             }
         )
         self._took = time.perf_counter() - asked_at
@@ -262,16 +271,3 @@ class ChangeStream:
         # Raw: were the driver to decode it, one bad value would lose the whole reply.
         database = self.client.get_database(self.plan.database or "admin")
         return await database.command(command, codec_options=_RAW, session=self._session)
-
-
-def batch_size(asked: int, came: int, seconds: float) -> int:
-    """How many events to ask for next, when `came` of the `asked` ones came in so many seconds.
-
-    A stream that catches up gets large replies; one of which a filter lets little through gets small ones, so
-    that what is read is dealt with while the server looks for more. A reply that was not full says nothing.
-    """
-    if came < asked:
-        return asked
-    if seconds < QUICKLY:
-        return min(MOST, 2 * asked)
-    return max(FEWEST, asked // 2) if seconds > 2 * QUICKLY else asked
