@@ -6,7 +6,7 @@ analysed (a calculation, `now()`, a regular expression, a JSONPath search, most 
 gives no alternative, which promises nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice, product
 from typing import Any, Literal
@@ -73,12 +73,11 @@ def breadth(alternative: Alternative) -> tuple[int, int]:
     )
 
 
-def needs_a_value(atom: Atom) -> bool:
-    """Whether the atom fails in a document without the field that its path begins with. Most do; one that
-    asks for null, or for what is below every value or above it, may hold there."""
+def holds_in(atom: Atom, document: Mapping[str, Any]) -> bool:
+    """Whether the atom holds in `document`, which is what its root stands for."""
     operator = "==" if atom.operator == "in" else atom.operator
-    found = tuple(values_at({}, atom.path))
-    return not any(matches(operator, value, constant) for value in found for constant in atom.values)
+    found = tuple(values_at(document, atom.path))
+    return any(matches(operator, value, constant) for value in found for constant in atom.values)
 
 
 def is_sufficient(tree: Node) -> bool:

@@ -10,6 +10,8 @@ or another one than the rules want. Why that is so:
   asks for one alternative of every rule that could hold, with all its atoms about such names of the document,
   and none that a missing field meets. If no atom holds for what is there, no rule holds; if nothing is there,
   none holds either.
+* A rule that cannot be asked for in this way does not count if what the update set rules it out: a field that
+  was set or removed as a whole, and in no other way, is as the update left it.
 * The server is never narrower than an atom. A collection may have a collation of its own, which a `find`
   follows: strings that are equal are equal in each, but which comes first differs. So no order of strings is
   asked for.
@@ -21,13 +23,14 @@ id alone; so is everything where a filter would cost more than the documents it 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mtrigger.conditions import Condition
-from mtrigger.conditions.atoms import Alternative, Atom, breadth, needs_a_value
+from mtrigger.conditions.atoms import Alternative, Atom, breadth, holds_in
 from mtrigger.conditions.merging import Forms, can_be_asked, forms, merged_filter
 from mtrigger.conditions.server_fields import Prefixes
-from mtrigger.conditions.values import TypeClass, type_class
+from mtrigger.conditions.values import MISSING, TypeClass, type_class
 from mtrigger.events import ChangeEvent
 from mtrigger.matching import Matcher
 from mtrigger.pushdown import costs
@@ -48,6 +51,9 @@ MOST_COVERS = 8
 
 KEYS_FOR_A_DOCUMENT = 100
 """Constants that cost about as much to send and to read as one document does, decoded and looked at."""
+
+MOST_TRIED = 8
+"""Rules that each update is held against by itself, to see whether they need its document at all."""
 
 MOST_RULES_READ = 100_000
 """Rules that covers are made of in all, about a second's work. What comes after is asked for by id alone."""
@@ -88,12 +94,15 @@ class LookUpCovers:
             if not self._may_read(rules):
                 return EVERYTHING
             known = self._known[id(rules)] = _Candidates(rules)
-        doubtful = known.names.intersection(_first_names(event))
-        if doubtful not in known.covers:
+        touched = known.names.intersection(_first_names(event))
+        asked = known.asked.get(touched)
+        if asked is None:
             if not self._may_read(rules):
                 return EVERYTHING
-            known.covers[doubtful] = known.cover(doubtful)
-        return known.covers[doubtful]
+            asked = known.asked[touched] = known.ask(touched)
+        if not asked.unless or _rules_out(event, asked.unless):
+            return asked.cover
+        return EVERYTHING
 
     def _may_read(self, rules: Sequence[Rule]) -> bool:
         self._left -= len(rules) + 10  # what one rule costs is not all there is
@@ -123,28 +132,65 @@ class _Way:
     forms: Forms
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The cover for the events that touched the same names, and the ways of the rules it leaves out: it only
+    serves an event that rules each of them out."""
+
+    cover: Cover | None
+    unless: tuple[list[_Way], ...] = ()
+
+
 class _Candidates:
     """Rules that could hold for the same events. `names` are the first names of what may be asked for."""
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
-        self.covers: dict[frozenset[str], Cover | None] = {}
+        self.asked: dict[frozenset[str], _Asked] = {}
         self._ways = [_ways(condition) for condition in dict.fromkeys(rule.condition for rule in rules)]
         self.names = frozenset(name for ways in self._ways for way in ways for name in way.names)
 
-    def cover(self, doubtful: Collection[str]) -> Cover | None:
-        """The cover that asks for nothing below `doubtful` names; None when the rules hold for nothing."""
-        possible = [[way for way in ways if way.names.isdisjoint(doubtful)] for ways in self._ways]
-        if not all(possible):
-            return EVERYTHING
-        shared = Counter(way.forms for ways in possible for way in ways)
-        chosen = [min(ways, key=lambda way: _rank(way, shared)) for ways in possible]
-        atoms = [atom for way in chosen for atom in way.alternative]
-        if not atoms:
-            return None
-        asked = merged_filter(atoms, _PREFIXES)
-        constants = sum(len(atom.values) for atom in atoms)
-        return Cover(asked, constants) if costs.price(asked) <= costs.EVENT else EVERYTHING
+    def ask(self, touched: Collection[str]) -> _Asked:
+        """What to ask for when nothing below `touched` can be."""
+        possible = [[way for way in ways if way.names.isdisjoint(touched)] for ways in self._ways]
+        left_out = [
+            [way for way in ways if way.names.issubset(touched)]
+            for ways, found in zip(self._ways, possible, strict=True)
+            if not found
+        ]
+        if len(left_out) > MOST_TRIED or not all(left_out):
+            return _Asked(EVERYTHING)
+        return _Asked(_cover([ways for ways in possible if ways]), tuple(left_out))
+
+
+def _cover(possible: Sequence[Sequence[_Way]]) -> Cover | None:
+    """The cover for rules by one of their ways each; None when no rule can hold."""
+    shared = Counter(way.forms for ways in possible for way in ways)
+    chosen = [min(ways, key=partial(_rank, shared)) for ways in possible]
+    atoms = [atom for way in chosen for atom in way.alternative]
+    if not atoms:
+        return None
+    asked = merged_filter(atoms, _PREFIXES)
+    constants = sum(len(atom.values) for atom in atoms)
+    return Cover(asked, constants) if costs.price(asked) <= costs.EVENT else EVERYTHING
+
+
+def _rules_out(event: ChangeEvent, unless: Iterable[Sequence[_Way]]) -> bool:
+    """Whether what the event says itself fails a way of each rule."""
+    own = _certain(event)
+    return all(any(_fails(way, own) for way in ways) for ways in unless)
+
+
+def _fails(way: _Way, own: Mapping[str, Any]) -> bool:
+    return way.names <= own.keys() and not any(holds_in(atom, own) for atom in way.alternative)
+
+
+def _certain(event: ChangeEvent) -> dict[str, Any]:
+    """The fields that the update set or removed as a whole and did nothing else to, and that the key has not,
+    with their values."""
+    touched = Counter(path.partition(".")[0] for path in (*event.touched, *event.key))
+    own = {**event.updated, **dict.fromkeys(event.removed, MISSING)}
+    return {name: value for name, value in own.items() if touched[name] == 1}
 
 
 def _first_names(event: ChangeEvent) -> Iterable[str]:
@@ -162,17 +208,17 @@ def _names(alternative: Alternative) -> frozenset[str]:
 
 
 def _is_usable(alternative: Alternative) -> bool:
-    return all(map(_is_certain, alternative)) and can_be_asked(alternative, _PREFIXES)
+    return all(map(_is_firm, alternative)) and can_be_asked(alternative, _PREFIXES)
 
 
-def _is_certain(atom: Atom) -> bool:
+def _is_firm(atom: Atom) -> bool:
     """Whether the atom fails where the field is missing, and holds in every collation if it holds in one."""
-    if atom.root != "document" or not isinstance(atom.path[0], str) or not needs_a_value(atom):
+    if atom.root != "document" or not isinstance(atom.path[0], str) or holds_in(atom, {}):
         return False
     return atom.operator in ("==", "in") or type_class(atom.values[0]) in _WITHOUT_COLLATION
 
 
-def _rank(way: _Way, shared: Counter[Forms]) -> tuple[int, int, int]:
+def _rank(shared: Counter[Forms], way: _Way) -> tuple[int, int, int]:
     """The narrowest kind of test first; of these what most rules can share, then the fewest constants."""
     kind, constants = breadth(way.alternative)
     return kind, -shared[way.forms], constants
