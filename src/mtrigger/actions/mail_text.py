@@ -33,7 +33,6 @@ _TOKEN = re.compile(
 )
 """What stands between texts. Groups: an element left out whole, else a tag with its `/`, its attributes."""
 _ATTRIBUTE = re.compile(r"([^\s\"'<>/=]+)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>=`]+)))?", re.DOTALL)
-_OF_INTEREST = re.compile(r"hidden|display|href|alt", re.IGNORECASE)
 _LINK_SCHEMES = ("http:", "https:", "mailto:", "tel:")
 
 
@@ -60,6 +59,12 @@ def _attributes(text: str) -> dict[str, str]:
     }
 
 
+def _of_interest(written: str) -> bool:
+    """Whether any of these attributes may matter here; most only say how things look."""
+    lowered = written.lower()
+    return "hidden" in lowered or "display" in lowered or "href" in lowered or "alt" in lowered
+
+
 def _hides(attributes: Mapping[str, str]) -> bool:
     return "hidden" in attributes or _HIDDEN_STYLE.search(attributes.get("style", "")) is not None
 
@@ -76,7 +81,7 @@ class _Reader:
 
     def start(self, tag: str, written: str) -> None:
         """An element begins, with these attributes as they are written."""
-        attributes = _attributes(written) if _OF_INTEREST.search(written) else _NONE
+        attributes = _attributes(written) if written and _of_interest(written) else _NONE
         if self._hidden or tag in _INVISIBLE or (attributes and _hides(attributes)):
             if tag not in _VOID:
                 self._hidden.append(tag)

@@ -288,7 +288,9 @@ def _compiled(
     environment: Environment, compile_it: Callable[[], CompiledTemplate], name: str
 ) -> CompiledTemplate:
     try:
-        return compile_it()
+        compiled = compile_it()
+        compiled.globals = dict(compiled.globals)  # each rendering copies them, and from a ChainMap slowly
+        return compiled
     except TemplateSyntaxError as error:
         message = (error.message or "does not compile").rstrip(".")
         unknown = re.fullmatch(r"No filter named '(.+)'", message)

@@ -121,6 +121,8 @@ class SandboxEnvironment(ImmutableSandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """The field `attribute`; for what is not a mapping, the attribute if the sandbox allows it."""
+        if type(obj) is Fields and attribute in obj:
+            return obj[attribute]
         if isinstance(obj, Undefined):
             return obj
         if isinstance(obj, Mapping):

@@ -19,6 +19,7 @@ from bson.datetime_ms import DatetimeMS
 from bson.decimal128 import Decimal128, create_decimal128_context
 from bson.int64 import Int64
 from bson.objectid import ObjectId
+from markupsafe import Markup
 
 _LONGEST_PLAIN_DECIMAL = 40
 """Decimals whose leading digit is further than this from the point print with an exponent."""
@@ -27,6 +28,9 @@ _DECIMAL128 = create_decimal128_context()
 
 _AS_THEY_ARE = frozenset({str, int, float, bool, type(None), ObjectId, Int64})
 """Types that templates see as they are stored. Most values are of these, so they are told first."""
+
+_AS_THEY_PRINT = frozenset({str, Markup, int, float, ObjectId, Int64})
+"""Types that print as they are, told first likewise."""
 
 _AS_JSON_HAS_THEM = frozenset({str, int, bool, type(None)})
 
@@ -76,9 +80,10 @@ class Scope(Mapping[str, Any]):
 
 def incoming(value: Any, path: str = "") -> Any:
     """`value` as templates see it: Decimal128 as Decimal, naive dates as UTC, mappings as `Fields`."""
-    if type(value) in _AS_THEY_ARE or isinstance(value, Fields):
+    kind = type(value)
+    if kind in _AS_THEY_ARE or isinstance(value, Fields):
         return value
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         return Fields(value, path)
     if isinstance(value, list | tuple):
         return [incoming(item, f"{path}[{place}]") for place, item in enumerate(value)]
@@ -105,6 +110,8 @@ def printed(value: Any) -> Any:
 
     Text, whole numbers, ids and what templates themselves make (escaped text, macros) are left as they are.
     """
+    if type(value) in _AS_THEY_PRINT:
+        return value
     if value is None:
         return ""
     if isinstance(value, bool):
