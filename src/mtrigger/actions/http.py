@@ -7,9 +7,9 @@ another one and with the same `webhook-id`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
@@ -64,7 +64,7 @@ class HttpPool:
 
         if self._session is None:
             self._session = _session()
-        async with self._place(urlsplit(request.url).netloc.rpartition("@")[2]):
+        async with self._places(urlsplit(request.url).netloc.rpartition("@")[2]), self._all:
             try:
                 return await self._exchange(request, seconds)
             except (aiohttp.ClientConnectorError, TimeoutError):
@@ -78,27 +78,30 @@ class HttpPool:
         if session is not None:
             await session.close()
 
-    @asynccontextmanager
-    async def _place(self, host: str) -> AsyncIterator[None]:
+    def _places(self, host: str) -> asyncio.Semaphore:
         places = self._hosts.get(host)  # kept as long as anybody waits or sends
         if places is None:
             places = self._hosts[host] = asyncio.Semaphore(REQUESTS_TO_A_HOST)
-        async with places, self._all:
-            yield
+        return places
 
     async def _exchange(self, request: Request, seconds: float) -> Answer:
-        import aiohttp
-
         async with self._session.request(
             request.method,
             request.url,
             data=request.body,
             headers=request.headers,
-            timeout=aiohttp.ClientTimeout(total=seconds, connect=min(_LONGEST_CONNECT, seconds)),
+            timeout=_within(seconds),
             allow_redirects=False,
         ) as answer:
             beginning = await answer.content.read(_LONGEST_ANSWER)
             return Answer(answer.status, answer.reason or "", beginning)
+
+
+@lru_cache
+def _within(seconds: float) -> Any:
+    import aiohttp
+
+    return aiohttp.ClientTimeout(total=seconds, connect=min(_LONGEST_CONNECT, seconds))
 
 
 def _session() -> Any:
