@@ -59,9 +59,11 @@ class MongoProxy:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        theirs, ours = await asyncio.open_connection("127.0.0.1", self._target_port)
-        doomed = asyncio.Event()
-        with suppress(OSError, asyncio.IncompleteReadError):  # either side may go at any time
+        sides = [writer]
+        try:
+            theirs, ours = await asyncio.open_connection("127.0.0.1", self._target_port)
+            sides.append(ours)
+            doomed = asyncio.Event()
             ways = (self._requests(reader, ours, doomed), self._replies(theirs, writer, doomed))
             both = [asyncio.ensure_future(way) for way in ways]
             try:
@@ -70,8 +72,13 @@ class MongoProxy:
                 for way in both:
                     way.cancel()
                 await asyncio.gather(*both, return_exceptions=True)
-                for side in (writer, ours):
-                    side.close()
+        except OSError:
+            pass  # the server may be gone
+        finally:
+            for side in sides:
+                side.close()
+            for side in sides:
+                with suppress(OSError):  # either side may go at any time
                     await side.wait_closed()
 
     async def _requests(
