@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Tests run in two workers, each with a mongod of its own. On a bigger machine: make test WORKERS=4
-WORKERS ?= 2
+# Tests wait more than they compute: three workers, each with a mongod of its own, keep two cores busy.
+WORKERS ?= 3
 
 .PHONY: help demo test check lint types imports chaos bench format image clean
 .DEFAULT_GOAL := help
