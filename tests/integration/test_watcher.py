@@ -244,6 +244,30 @@ async def test_updates_are_looked_up_together_unless_the_collection_keeps_images
     assert (looks["orders"], looks["carts"]) == ((0, 0) if with_images else (1, 1))
 
 
+async def test_documents_that_rules_do_not_want_are_not_fetched(
+    watching: AsyncMongoClient[Document], store: MongoStore, database: AsyncDatabase[Document]
+) -> None:
+    """Of a thousand orders that are packed, ten are big; other rules, once in force, want others."""
+    await database.orders.insert_many([{"_id": number, "amount": number % 100} for number in range(1_000)])
+    await first_position(watching, store)
+    await database.orders.update_many({}, {"$set": {"status": "packed"}})
+    offered: list[Delivery] = []
+    await database.command("profile", 2)
+
+    updates, orders = frozenset({"update"}), f"{database.name}.orders"
+    big = rule_on(orders, when="amount == 99", operations=updates)
+    small = rule_on(orders, name="small", when="amount == 0", operations=updates)
+    async with running(watching, store, offered, big) as watcher:
+        await eventually(lambda: len(offered) == 10)
+        watcher.use(watched(small))
+        await database.orders.update_many({}, {"$set": {"status": "sent"}})
+        await eventually(lambda: len([one for one in offered if one.rule == "small"]) >= 10)
+
+    await database.command("profile", 0)
+    looks = [look async for look in database["system.profile"].find({"op": "query"})]
+    assert 20 <= sum(look["nreturned"] for look in looks) < 100  # some changes are read through both streams
+
+
 async def test_an_update_whose_document_is_gone_is_judged_by_what_it_set(
     watching: AsyncMongoClient[Document], store: MongoStore, database: AsyncDatabase[Document]
 ) -> None:
