@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from hashlib import blake2s
 from urllib.parse import quote
 
@@ -71,11 +72,16 @@ def mail_bytes(mail: Mail) -> bytes:
         if people:
             head.append(address_header(name, people))
     head.append(text_header("Subject", mail.subject))
-    head.append(structured_header("Date", format_datetime(mail.date)))
+    head.append(structured_header("Date", _date(mail.date.replace(microsecond=0))))
     head.append(structured_header("Message-ID", mail.message_id))
     head.extend(text_header(name, value) for name, value in mail.headers.items())
     head.append(b"MIME-Version: 1.0\r\n")
     return b"".join(head) + _content(mail)
+
+
+@lru_cache(64)
+def _date(second: datetime) -> str:
+    return format_datetime(second)
 
 
 def _content(mail: Mail) -> bytes:

@@ -24,7 +24,6 @@ from mtrigger.actions.smtp_conversation import SERVICE_NOT_AVAILABLE, Answer, Co
 from mtrigger.actions.smtp_replies import Refusal, listed, reason_of, reply_of
 from mtrigger.actions.smtp_server import SmtpServer
 from mtrigger.errors import PermanentError
-from mtrigger.supervision.cutting import TimeLimit
 
 __all__ = ["MailNotSent", "SmtpPool", "SmtpServer"]
 
@@ -66,8 +65,6 @@ class SmtpPool:
     def __init__(self, server: SmtpServer) -> None:
         self.server = server
         self._places = asyncio.Semaphore(server.connections)
-        self._step = TimeLimit(server.timeout)
-        self._text = TimeLimit(max(server.timeout, _DATA_SECONDS))
         self._idle: list[_Connection] = []
         self._tls: ssl.SSLContext | None = None
         self._closed = False
@@ -135,8 +132,7 @@ class SmtpPool:
             connection.closing.cancel()
         # The mails are delivered; how the farewell goes changes nothing.
         with contextlib.suppress(OSError):
-            async with asyncio.timeout(_QUIT_SECONDS):
-                await connection.talk.exchange([b"QUIT"])
+            await connection.talk.exchange([b"QUIT"], _QUIT_SECONDS)
         connection.talk.end()
 
     async def _connect(self) -> _Connection:
@@ -206,8 +202,7 @@ class SmtpPool:
         return f"{answer}{refused}"
 
     async def _say(self, talk: Conversation, commands: Sequence[bytes]) -> list[Answer]:
-        async with self._step.begun():
-            answers = await talk.exchange(commands)
+        answers = await talk.exchange(commands, self.server.timeout)
         if answers[-1].code == SERVICE_NOT_AVAILABLE:
             raise _ConnectionGone(str(answers[-1]))
         return answers
@@ -261,8 +256,7 @@ class SmtpPool:
         answer = begun
         if begun.code == _START_OF_TEXT:
             try:
-                async with self._text.begun():
-                    answer = await talk.text(message)
+                answer = await talk.text(message, max(self.server.timeout, _DATA_SECONDS))
             except OSError as error:
                 raise MailNotSent(
                     f"{self._name}: the connection broke before the answer to the mail "

@@ -63,8 +63,9 @@ def text_on_the_wire(message: bytes) -> bytes:
 class Conversation(asyncio.Protocol):
     """The client's side of it, from now on; `transport` has been another protocol's so far.
 
-    One exchange at a time. All of them raise OSError when the connection is lost or the server says what is
-    no SMTP; then, and when an exchange is cancelled, the conversation is over.
+    One exchange at a time. All of them raise OSError when the connection is lost, the server says what is no
+    SMTP, or an answer takes longer than `seconds` (TimeoutError); then, and when an exchange is cancelled,
+    the conversation is over.
     """
 
     def __init__(self, transport: asyncio.BaseTransport, *, pipelining: bool) -> None:
@@ -85,29 +86,31 @@ class Conversation(asyncio.Protocol):
         """Close the connection at once. A mail whose end was not sent is nobody's (RFC 5321, 4.1.1.10)."""
         self._transport.abort()
 
-    async def exchange(self, commands: Sequence[bytes]) -> list[Answer]:
+    async def exchange(self, commands: Sequence[bytes], seconds: float) -> list[Answer]:
         """Say `commands`; the answer to each of them, or fewer, of which the last is a 421."""
         if any(_CONTROL.search(command) for command in commands):
             raise ValueError("a command cannot hold line breaks or control characters")
         lines = [command + b"\r\n" for command in commands]
         if self.pipelining:
-            return await self._say(b"".join(lines), len(lines))
+            return await self._say(b"".join(lines), len(lines), seconds)
         answers: list[Answer] = []
         for line in lines:
-            answers += await self._say(line, 1)
+            answers += await self._say(line, 1, seconds)
             if answers[-1].code == SERVICE_NOT_AVAILABLE:
                 break
         return answers
 
-    async def text(self, message: bytes) -> Answer:
+    async def text(self, message: bytes, seconds: float) -> Answer:
         """Say the text of a mail, which the server has asked for."""
-        return (await self._say(text_on_the_wire(message), 1))[0]
+        return (await self._say(text_on_the_wire(message), 1, seconds))[0]
 
-    async def _say(self, words: bytes, expected: int) -> list[Answer]:
+    async def _say(self, words: bytes, expected: int, seconds: float) -> list[Answer]:
         if self.over:
             raise ConnectionResetError("the server has closed the connection")
         self._answers, self._expected = [], expected
-        self._complete = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._complete = loop.create_future()
+        timer = loop.call_later(seconds, self._give_up)
         self._transport.write(words)
         try:
             await self._complete
@@ -115,6 +118,7 @@ class Conversation(asyncio.Protocol):
             self.end()
             raise
         finally:
+            timer.cancel()
             self._complete = None
         if self._answers[-1].code == SERVICE_NOT_AVAILABLE:
             self.end()
@@ -129,7 +133,7 @@ class Conversation(asyncio.Protocol):
         try:
             answers, self._received = answers_in(self._received + data)
         except ValueError as error:
-            waiting.set_exception(ConnectionAbortedError(str(error)))
+            self._fail(ConnectionAbortedError(str(error)))
             return
         self._answers += answers
         last = self._answers[-1].code if self._answers else 0
@@ -139,9 +143,15 @@ class Conversation(asyncio.Protocol):
                 del self._answers[self._expected :]
             waiting.set_result(None)
         elif len(self._received) > _LONGEST_ANSWER:
-            waiting.set_exception(ConnectionAbortedError("an answer without end"))
+            self._fail(ConnectionAbortedError("an answer without end"))
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell whoever waits."""
+        self._fail(error or ConnectionResetError("the server closed the connection"))
+
+    def _give_up(self) -> None:
+        self._fail(TimeoutError("Timed out waiting for an answer"))
+
+    def _fail(self, error: Exception) -> None:
         if self._complete is not None and not self._complete.done():
-            self._complete.set_exception(error or ConnectionResetError("the server closed the connection"))
+            self._complete.set_exception(error)

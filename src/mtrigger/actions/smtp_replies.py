@@ -47,8 +47,6 @@ def reason_of(error: BaseException) -> str:
                 "with ?ca=/path/ca.pem in MTRIGGER_SMTP_URL"
             )
         cause = cause.__cause__ or cause.__context__
-    if isinstance(error, TimeoutError) and not str(error):
-        return "Timed out waiting for its answer"
     text = in_one_line(str(error)) or type(error).__name__
     if "STARTTLS" in text and "not supported" in text:
         return "the server offers no STARTTLS; write tls=implicit or tls=none if that is meant"

@@ -88,11 +88,13 @@ def _grouped(number: Decimal, decimals: int) -> str:
         return "NaN" if number.is_nan() else "Infinity"
     if abs(number.adjusted()) > _MOST_DIGITS and number:
         return f"{number:.{decimals}E}"
+    return f"{number.quantize(*_rounding_to(decimals)):,f}"
+
+
+@functools.cache
+def _rounding_to(decimals: int) -> tuple[Decimal, str, Context]:
     digits = _MOST_DIGITS + decimals + 5
-    rounded = number.quantize(
-        Decimal(1).scaleb(-decimals), context=Context(prec=digits, rounding=ROUND_HALF_EVEN)
-    )
-    return f"{rounded:,f}"
+    return Decimal(1).scaleb(-decimals), ROUND_HALF_EVEN, Context(prec=digits)
 
 
 def _is_number(value: Any) -> bool:
