@@ -1,6 +1,7 @@
 """Mails reach a real mail server: over verified TLS, on few connections; each refusal means what it says."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -283,6 +284,23 @@ async def test_a_server_that_says_nothing_is_given_up(pool_for: Pools) -> None:
         await ended.wait()
     finally:
         server.close()
+
+
+async def test_a_server_that_falls_silent_in_a_conversation_is_given_up(pool_for: Pools) -> None:
+    """After the same timeout; it hears that the connection ends."""
+    ended = asyncio.Event()
+
+    async def fall_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"DATA\r\n")
+        writer.write(b"250 sender\r\n250 reader\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            await reader.read()
+        ended.set()
+
+    async with served_by(fall_silent) as url:
+        with pytest.raises(MailNotSent, match="Timed out"):
+            await send(pool_for(url.replace("timeout=5s", "timeout=200ms")))
+        await ended.wait()
 
 
 async def test_a_connection_lost_after_the_mail_is_told_as_such(pool_for: Pools) -> None:
