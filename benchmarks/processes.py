@@ -2,7 +2,8 @@
 
 Once with a function that does nothing, where reading and writing is all there is to share, and mongod itself
 needs a good part of two cores; once with a function that computes, which is what more processes are for. Both
-go through the installed command. The time runs from the first delivery to the last outcome in the outbox.
+go through the installed command, and read a history of their own, behind which nothing lies that the runs
+before have stored. The time runs from the first delivery to the last outcome in the outbox.
 
     python -m benchmarks.processes [--events N] [--rounds N] [--json] [--uri URI]
 """
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.command import Sizes, run
 from benchmarks.engines import rules_folder
-from benchmarks.history import COLLECTION, DATABASE, History, mongod, state_database, write_orders
+from benchmarks.history import COLLECTION, DATABASE, mongod, state_database, write_orders
 from benchmarks.rounds import take_turns, tell
 from benchmarks.table import Row, compared
 from benchmarks.watching import State, watching
@@ -32,8 +33,9 @@ def rules(function: str) -> str:
     )
 
 
-def watched_by(processes: int, history: History, rules: Path) -> float:
+def watched_by(processes: int, uri: str, events: int, rules: Path) -> float:
     """Deliveries a second of so many processes, from the first one to the last outcome."""
+    history = write_orders(uri, events, 1)
     with state_database(history.uri) as state:
         options = ("--start-from", history.since.isoformat(), "--processes", str(processes))
         before = _processor_seconds(state)
@@ -69,12 +71,12 @@ def _processor_seconds(state: State) -> float:
 def measure(sizes: Sizes) -> Iterator[Row]:
     """Two rows, one for each function."""
     with mongod(sizes.uri) as uri:
-        history = write_orders(uri, sizes.of(EVENTS), 1)
+        count = sizes.of(EVENTS)
         for what, function in FUNCTIONS.items():
             with rules_folder(rules(function)) as folder:
                 sides = {
-                    f"{PROCESSES} processes": partial(watched_by, PROCESSES, history, folder),
-                    "1 process": partial(watched_by, 1, history, folder),
+                    f"{PROCESSES} processes": partial(watched_by, PROCESSES, uri, count, folder),
+                    "1 process": partial(watched_by, 1, uri, count, folder),
                 }
                 two, one = take_turns(what, sides, sizes.rounds).values()
             yield compared(
