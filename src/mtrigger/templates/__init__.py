@@ -288,9 +288,7 @@ def _compiled(
     environment: Environment, compile_it: Callable[[], CompiledTemplate], name: str
 ) -> CompiledTemplate:
     try:
-        compiled = compile_it()
-        compiled.globals = dict(compiled.globals)  # each rendering copies them, and from a ChainMap slowly
-        return compiled
+        return compile_it()
     except TemplateSyntaxError as error:
         message = (error.message or "does not compile").rstrip(".")
         unknown = re.fullmatch(r"No filter named '(.+)'", message)

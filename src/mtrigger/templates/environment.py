@@ -11,7 +11,7 @@ Three things on top of Jinja's ImmutableSandboxedEnvironment:
 import difflib
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -118,6 +118,12 @@ class SandboxEnvironment(ImmutableSandboxedEnvironment):
         self.filters["_counted"] = counted
         self.policies["json.dumps_function"] = lambda value, **_: extended_json(value)
         del self.globals["lipsum"]
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        """The names that are always there. Each rendering copies them: from a dict sooner than from Jinja's
+        own ChainMap, which would follow later changes; here nothing is changed later.
+        """
+        return {**self.globals, **(d or {})}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """The field `attribute`; for what is not a mapping, the attribute if the sandbox allows it."""
