@@ -67,7 +67,8 @@ def across_partitions(rules: Iterable[Rule], partitions: int) -> list[Finding]:
     message = (
         f"`ordering: rule` asks for one sequence of all its deliveries, which {partitions} partitions cannot "
         "keep: they run side by side. Let it keep the order of each document (`ordering: document`), or move "
-        "it to a folder that a `mtrigger watch` of its own watches, undivided and with a --state-db of its own"
+        "it to a folder that a `mtrigger watch` of its own watches, undivided and with a --state-db of its "
+        "own"
     )
     ordered = (rule for rule in rules if rule.enabled and rule.ordering == "rule")
     return [Finding(rule.name, message, grave=True) for rule in ordered]
