@@ -18,7 +18,7 @@ demo: $(READY) ## the whole thing on this machine: a MongoDB, a mailbox, orders,
 	@$(BIN)/mtrigger demo
 
 test: check ## everything that has to pass: lint, types, imports and all tests
-	@$(BIN)/pytest -n $(WORKERS)
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 check: lint types imports ## lint, types and imports, without the tests
 
