@@ -13,6 +13,7 @@ import pytest
 from pymongo import MongoClient
 
 from mtrigger.embedded import EmbeddedServer, default_data_folder, find_mongod
+from mtrigger.embedded.data_folder import running_port
 from mtrigger.errors import DeploymentError
 from support.mongo_servers import free_port, mongod_or_skip
 from support.polling import eventually_sync
@@ -131,6 +132,7 @@ def test_a_lock_left_by_a_killed_server_is_no_obstacle(tmp_path: Path) -> None:
         os.kill(server_process(tmp_path), signal.SIGKILL)
         eventually_sync(lambda: first.exit_code is not None)
     assert server_process(tmp_path), "the lock is still there"
+    eventually_sync(lambda: running_port(tmp_path) is None)  # the shell around the server ends after it
     with EmbeddedServer.start(tmp_path) as second:
         assert remembers(second)
 
