@@ -37,7 +37,7 @@ from mtrigger.supervision.supervising import part, pause, until, until_any
 
 log = logging.getLogger(__name__)
 
-WAITING_BATCHES = 4
+WAITING_BATCHES = 2
 """Batches read ahead of the planner; beyond that the reader waits."""
 
 LARGEST_PORTION = 32_000_000
