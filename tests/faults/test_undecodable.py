@@ -171,5 +171,7 @@ async def test_strange_values_that_can_be_held_simply_work(shop: Shop) -> None:
     await shop.orders.insert_one({"_id": {"inner": nested(170)}})
     await eventually(lambda: settled(shop, 6))
     assert await dead(shop) == []
-    assert [receipt.key for receipt in receipts(shop)][:5] == ["date", "text", "deep", "uuid", "key"]
+    keys = [receipt.key for receipt in receipts(shop)]  # other documents, other lanes: in any order
+    assert len(keys) == 6
+    assert {"date", "text", "deep", "uuid", "key"} <= set(keys)
     assert shop.run("deliveries", "list").code == 0
