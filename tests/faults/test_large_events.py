@@ -112,7 +112,7 @@ async def test_a_document_gone_before_it_was_looked_up_leaves_what_the_update_sa
     await shop.orders.insert_one({"_id": "next", "step": 1})
     shop.watch()
     await eventually(lambda: len(receipts(shop)) == 2)
-    assert [(receipt.key, receipt.step) for receipt in receipts(shop)] == [("large", "7"), ("next", "1")]
+    assert {(receipt.key, receipt.step) for receipt in receipts(shop)} == {("large", "7"), ("next", "1")}
 
 
 async def test_a_key_too_large_for_mongodb_to_send_is_a_gap_and_stops_nothing(shop: Shop) -> None:

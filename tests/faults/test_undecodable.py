@@ -58,7 +58,7 @@ async def test_a_bad_value_costs_its_own_event_and_none_beside_it(places: list[i
     await eventually(lambda: settled(shop, COUNT + 1))
 
     good = [str(number) for number in range(COUNT + 1) if number not in places]
-    assert [receipt.key for receipt in receipts(shop)] == good
+    assert sorted((receipt.key for receipt in receipts(shop)), key=int) == good  # in any order: other lanes
     rows = await dead(shop)
     assert [row["event"]["key"]["_id"] for row in rows] == places
     for place, row in zip(places, rows, strict=True):
