@@ -9,19 +9,16 @@ loops of `benchmarks.catching_up`. At each value all of them take turns; printed
 
 import json
 import statistics
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pymongo import MongoClient
-
-from benchmarks.catching_up import ONE_RULE, customer_rules, filtering, matching
+from benchmarks.catching_up import ONE_RULE, customer_rules, filtering, matching, seconds_to_count
 from benchmarks.command import Sizes, parser
 from benchmarks.engines import catch_up, rules_folder
-from benchmarks.history import BIG, COLLECTION, DATABASE, Document, History, mongod, write_orders
+from benchmarks.history import BIG, History, mongod, write_orders
 from benchmarks.rounds import take_turns
 from mtrigger.logs import set_up_logging
 
@@ -65,17 +62,7 @@ def one_or(history: History, conditions: int) -> float:
     match: dict[str, Any] = {"operationType": "insert", "$or": clauses}
     count = max(history.count // history.big, min(history.count, MOST_TRIED // conditions))
     wanted = count * history.big // history.count
-    with MongoClient[Document](history.uri) as client:
-        client.admin.command("ping")
-        began, found = time.perf_counter(), 0
-        with client[DATABASE][COLLECTION].watch(
-            [{"$match": match}], start_at_operation_time=history.start, batch_size=1_000
-        ) as stream:
-            for _ in stream:
-                found += 1
-                if found == wanted:
-                    break
-        return count / (time.perf_counter() - began)
+    return count / seconds_to_count(history, match, wanted)
 
 
 def over_rules(sizes: Sizes) -> Growth:

@@ -115,6 +115,11 @@ def classify(error: BaseException) -> Fault:
     return Fault.FATAL
 
 
+def passes(error: BaseException) -> bool:
+    """Whether waiting and trying again may mend `error`, in something that runs already."""
+    return classify(error) in (Fault.PASSING, Fault.FORBIDDEN)
+
+
 def _of_code(code: int, message: str) -> Fault:
     if code in _UNNAMED_CODES and any(words in message for words in _NO_ROOM):
         return Fault.PASSING

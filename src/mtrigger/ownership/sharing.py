@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 
 from pymongo.errors import PyMongoError
 
+from mtrigger.faults import passes
 from mtrigger.ownership.lease import RENEWALS, Lease
 from mtrigger.ownership.processes import Process, this_process
-from mtrigger.ownership.tenure import passes
 from mtrigger.stores.base import Leases
 from mtrigger.supervision.supervising import pause
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from pymongo.errors import PyMongoError
 
+from mtrigger.faults import passes
 from mtrigger.ownership import processes
 from mtrigger.ownership.lease import RENEWALS, Claim, Stillness, claim
-from mtrigger.ownership.tenure import Tenure, passes
+from mtrigger.ownership.tenure import Tenure
 from mtrigger.stores.base import Checkpoint, Leases, Store
 from mtrigger.supervision.outages import Outage, heed_cancellation
 from mtrigger.supervision.steady_time import clock

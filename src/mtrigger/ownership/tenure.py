@@ -12,7 +12,7 @@ import logging
 from pymongo.errors import PyMongoError
 
 from mtrigger.errors import MtriggerError, OwnershipError
-from mtrigger.faults import Fault, classify
+from mtrigger.faults import passes
 from mtrigger.ownership import processes
 from mtrigger.ownership.lease import RENEWALS, Lease, Standing, standing
 from mtrigger.ownership.permits import Permit
@@ -161,11 +161,6 @@ class Tenure:
             return
         for attempt in self._attempts:
             attempt.cut.make()
-
-
-def passes(error: PyMongoError) -> bool:
-    """Whether `error` is worth trying again."""
-    return classify(error) in (Fault.PASSING, Fault.FORBIDDEN)
 
 
 def _too_slow(patience: float) -> str:

@@ -21,7 +21,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from mtrigger.deployment.connecting import collections, oldest_time, reason
 from mtrigger.errors import DeploymentError, MtriggerError, PositionError
 from mtrigger.events import RESCAN, ChangeEvent
-from mtrigger.faults import Fault, classify
+from mtrigger.faults import passes
 from mtrigger.partitions import Partition
 from mtrigger.planning import id_text
 from mtrigger.reading.decoding import decoded
@@ -87,7 +87,7 @@ async def chunks(
             if progress.report(rescan):
                 await _check_history(client, noted)
         except PyMongoError as error:
-            if classify(error) not in (Fault.PASSING, Fault.FORBIDDEN):
+            if not passes(error):
                 raise
             await outage.wait(error)
         else:

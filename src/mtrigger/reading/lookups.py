@@ -15,7 +15,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
 from mtrigger.events import DEAD_LETTER, ChangeEvent
-from mtrigger.faults import Fault, classify
+from mtrigger.faults import passes
 from mtrigger.planning import LookUps, filled_in, id_text, key_text, lacks_document, overlaid
 from mtrigger.pushdown.lookups import EVERYTHING, Cover, look_up
 from mtrigger.reading.decoding import Decoded, decoded
@@ -111,7 +111,7 @@ class Documents:
                         if most is not None and size > most:
                             raise _TooMuchError
             except PyMongoError as error:
-                if classify(error) not in (Fault.PASSING, Fault.FORBIDDEN):
+                if not passes(error):
                     raise
                 await outage.wait(error)
             else:

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from pymongo.errors import PyMongoError
 
-from mtrigger.faults import Fault, classify
+from mtrigger.faults import passes
 from mtrigger.ownership.lease import Fence
 from mtrigger.supervision.outages import Outage
 
@@ -54,7 +54,7 @@ def steadily(
             try:
                 result = await method(self, *args, **kwargs)
             except PyMongoError as error:
-                if classify(error) not in (Fault.PASSING, Fault.FORBIDDEN):
+                if not passes(error):
                     raise
                 await self.outage.wait(error, method.__name__)
             else:
