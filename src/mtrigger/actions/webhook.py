@@ -22,11 +22,12 @@ from pydantic import Field, SecretStr
 from mtrigger.actions.base import ActionConfig, ActionKind, ConfigMistake, Preview, Work
 from mtrigger.actions.http import REQUESTS_TO_A_HOST, Request
 from mtrigger.actions.services import Services
+from mtrigger.actions.standard_message import standard_message
 from mtrigger.actions.template_texts import names_in, text_mistakes
 from mtrigger.config_types import Timeout
 from mtrigger.errors import PermanentError
 from mtrigger.redaction import redact_url
-from mtrigger.templates import SCOPE_NAMES, Templates, is_static, printed, scope_of
+from mtrigger.templates import SCOPE_NAMES, Templates, is_static, scope_of
 from mtrigger.templates.values import extended_json
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.1
@@ -130,25 +131,6 @@ class Webhook:
                 )
             headers[name.lower()] = value
         return Request(self._method, url, headers, body)
-
-
-def standard_message(work: Work) -> dict[str, Any]:
-    """The payload of section "webhook" in docs/rules.md."""
-    scope = work.scope
-    event = scope["event"]
-    return {
-        "type": work.rule,
-        "timestamp": printed(event["time"]),
-        "data": {
-            "rule": work.rule,
-            "operation": event["operation"],
-            "namespace": f"{event['database']}.{event['collection']}",
-            "document": scope["document"],
-            "before": scope["before"],
-            "changed": scope["changed"],
-            "delivery_id": work.delivery_id,
-        },
-    }
 
 
 def signing_key(secret: str) -> bytes:
