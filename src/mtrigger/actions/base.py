@@ -83,9 +83,18 @@ class ConfigMistake:
 
 
 Need = Literal["smtp"]
-"""What an action needs from the outside: "smtp", a mail server (MTRIGGER_SMTP_URL)."""
+"""What an action needs from the outside: "smtp", the mail server for all rules (MTRIGGER_SMTP_URL)."""
 
 ConfigT = TypeVar("ConfigT", bound=ActionConfig)
+
+
+def _whole(config: ConfigT) -> tuple[ConfigT, ...]:
+    return (config,)
+
+
+def nothing(config: ActionConfig) -> frozenset[Need]:
+    """What most actions need from the outside."""
+    return frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +106,12 @@ class ActionKind(Generic[ConfigT]):
     function that does not exist) without touching the network. `reads(config, templates)` are the names of
     `Work.scope` that such an action may read, None when it cannot be told; `config` has no mistakes.
     `open(config, services)` makes the action.
-    `shorthand`, if set, is the settings key meant by a bare string (`function: "package.module:name"`).
-    `needs` names what must be configured before such an action can run, checked when the engine starts.
+    `shorthand`, if set, is the settings key meant by a bare value (`function: "package.module:name"`): a
+    text, or, when `shorthand_takes` says so, a list (`command: [./notify.sh]`).
+    `split(config)` makes several settings out of one, each a delivery of its own, tried by itself; by default
+    it does not.
+    `needs(config)` names what must be configured before such an action can run, checked when the engine
+    starts.
     """
 
     name: str
@@ -107,4 +120,6 @@ class ActionKind(Generic[ConfigT]):
     reads: Callable[[ConfigT, Templates], frozenset[str] | None]
     open: Callable[[ConfigT, Services], Action]
     shorthand: str = ""
-    needs: frozenset[Need] = frozenset()
+    shorthand_takes: Literal["text", "list"] = "text"
+    split: Callable[[ConfigT], tuple[ConfigT, ...]] = _whole
+    needs: Callable[[ConfigT], frozenset[Need]] = nothing

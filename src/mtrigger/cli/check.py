@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from mtrigger import actions
 from mtrigger.cli.options import json_option, rule_options
 from mtrigger.cli.output import counted, printable
 from mtrigger.errors import RulesError
@@ -26,6 +27,8 @@ def check(*, rules: Path, templates: Path | None, as_json: bool) -> None:
     Prints every mistake as file:line:column: message and exits with 1, or lists the rules.
     """
     gc.disable()  # one short load: what it makes is needed to the end
+    for warning in actions.left_aside():
+        click.echo(f"warning: {printable(warning)}", err=True)
     try:
         found = load(rules, templates, os.environ)
     except RulesError as error:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtrigger import actions
+from mtrigger.actions.third_party import BrokenKindError
 from mtrigger.errors import Mistake, RulesError, SettingsError
 from mtrigger.loading import nodes
-from mtrigger.loading.compiling import Draft, compile_rule, name_of, unknown_action
+from mtrigger.loading.compiling import compile_rule, name_of
+from mtrigger.loading.doing import Draft, unknown_action
 from mtrigger.loading.interpolation import Surroundings, fill_in
 from mtrigger.loading.models import Defaults
 from mtrigger.loading.nodes import Place, Report, Source
@@ -155,7 +157,11 @@ class _Loading:
     def _check_action_defaults(self, kind: str, node: nodes.Mapping) -> None:
         from pydantic import ValidationError
 
-        model = actions.kind(kind).config
+        try:
+            model = actions.kind(kind).config
+        except BrokenKindError as error:
+            self._report.add(node.place, str(error))
+            return
         try:
             model.model_validate(nodes.plain(node))
         except ValidationError as error:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from mtrigger import actions
+from mtrigger.actions.base import ActionKind
 from mtrigger.loading.models import RuleFile
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -25,10 +26,19 @@ def rule_file_schema() -> dict[str, Any]:
 
 def _kind_schema(name: str, definitions: dict[str, Any]) -> dict[str, Any]:
     kind = actions.kind(name)
-    settings = kind.config.model_json_schema(ref_template="#/$defs/{model}")
-    definitions.update(settings.pop("$defs", {}))
-    definitions[kind.config.__name__] = settings
-    value: dict[str, Any] = {"$ref": f"#/$defs/{kind.config.__name__}"}
+    prefix = "" if name in actions.BUILT_IN else f"{name}."  # other packages may call their models alike
+    settings = kind.config.model_json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
+    inner = settings.pop("$defs", {})
+    definitions.update({f"{prefix}{model}": found for model, found in inner.items()})
+    model = f"{prefix}{kind.config.__name__}"
+    definitions[model] = settings
+    value: dict[str, Any] = {"$ref": f"#/$defs/{model}"}
     if kind.shorthand:
-        value = {"anyOf": [value, {"type": "string"}]}
+        value = {"anyOf": [value, _short(kind)]}
     return {"type": "object", "properties": {name: value}, "required": [name], "additionalProperties": False}
+
+
+def _short(kind: ActionKind[Any]) -> dict[str, Any]:
+    if kind.shorthand_takes == "text":
+        return {"type": "string"}
+    return {"type": "array", "items": {"type": "string"}, "minItems": 1}

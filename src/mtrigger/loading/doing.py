@@ -1,0 +1,159 @@
+"""The `do` of a rule file to actions: kinds found, settings checked, with the templates they use."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from mtrigger import actions
+from mtrigger.actions.base import ActionKind, ConfigMistake
+from mtrigger.actions.third_party import BrokenKindError
+from mtrigger.config_types import closest
+from mtrigger.loading.nodes import Entry, Mapping, Node, Report, Scalar, Sequence, find, merge
+from mtrigger.loading.scalar_text import place_in
+from mtrigger.loading.validation import dotted, shown, validate
+from mtrigger.rules import RuleAction
+from mtrigger.templates import Templates
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A document that is to become a rule: its values with the folder's defaults under them, the defaults of
+    actions by kind, and whether it is the only one in its file."""
+
+    node: Mapping
+    action_defaults: Mapping | None
+    alone: bool
+
+
+def compile_actions(draft: Draft, templates: Templates, report: Report) -> tuple[RuleAction, ...]:
+    """What stands in the draft's `do`, every action checked; mistakes go to `report`."""
+    do = draft.node.get("do")
+    if do is None:
+        return ()
+    if isinstance(do, Scalar):
+        report.add(do.place, "`do` is a list of actions: `- log: a line`, `- email: {…}`")
+        return ()
+    items = do.items if isinstance(do, Sequence) else (do,)
+    if not items:
+        report.add(do.place, "`do` is empty: a rule needs an action")
+    numbers: dict[str, int] = {}
+    entries = []
+    for place, item in enumerate(items):
+        within = ("do", place) if isinstance(do, Sequence) else ("do",)
+        found = _kind_and_settings(item, within, report)
+        if found is None:
+            continue
+        kind, settings = found
+        before = len(report.mistakes)
+        config = _config(kind, settings, (*within, kind), draft, templates, report)
+        if config is None or len(report.mistakes) > before:
+            continue
+        definition = actions.kind(kind)
+        for part in definition.split(config):
+            numbers[kind] = numbers.get(kind, 0) + 1
+            name = kind if numbers[kind] == 1 else f"{kind}-{numbers[kind]}"
+            reads = definition.reads(part, templates)
+            entries.append(RuleAction(name, kind, part, part.concurrency, reads))
+    return tuple(entries)
+
+
+def _kind_and_settings(item: Node, within: tuple[str | int, ...], report: Report) -> tuple[str, Entry] | None:
+    if not isinstance(item, Mapping):
+        report.add(
+            item.place,
+            f"an action is `kind: settings` (kinds: {', '.join(actions.KINDS)}), not {shown(item)}",
+        )
+        return None
+    if len(item.entries) != 1:
+        empty = next((key for key, entry in item.entries.items() if _is_empty(entry.node)), None)
+        names = ", ".join(f"`{key}`" for key in item.entries)
+        hint = (
+            f"indent the settings under `{empty}:`"
+            if empty
+            else "give each its own `- ` line"
+            if item.entries
+            else f"it is one of: {', '.join(actions.KINDS)}"
+        )
+        report.add(item.place, f"`{dotted(within)}` must name one action, not {names or 'none'}; {hint}")
+        return None
+    kind, entry = next(iter(item.entries.items()))
+    if kind not in actions.KINDS:
+        report.add(entry.place, unknown_action(kind))
+        return None
+    return kind, entry
+
+
+def unknown_action(kind: str) -> str:
+    """What to say about an action that does not exist."""
+    near = closest(kind, actions.KINDS)
+    hint = f"did you mean `{near}`?" if near else f"it is one of: {', '.join(actions.KINDS)}"
+    return f"there is no action `{kind}`; {hint}"
+
+
+def _is_empty(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.value is None
+
+
+def _config(
+    kind: str, entry: Entry, within: tuple[str | int, ...], draft: Draft, templates: Templates, report: Report
+) -> Any:
+    try:
+        definition = actions.kind(kind)
+    except BrokenKindError as error:
+        report.add(entry.place, str(error))
+        return None
+    settings = entry.node
+    if _is_short(settings, definition):
+        settings = Mapping(settings.place, {definition.shorthand: Entry(settings.place, settings)})
+    elif not isinstance(settings, Mapping):
+        takes = definition.shorthand_takes
+        text = f" or a {takes} (its `{definition.shorthand}`)" if definition.shorthand else ""
+        report.add(
+            settings.place, f"`{kind}` takes settings (`key: value` lines){text}, not {shown(settings)}"
+        )
+        return None
+    defaults = draft.action_defaults.get(kind) if draft.action_defaults else None
+    if isinstance(defaults, Mapping):
+        settings = merge(defaults, settings)
+    found = Mapping(entry.place, settings.entries) if isinstance(settings, Mapping) else settings
+    config = validate(definition.config, found, report, within=within)
+    if config is not None:
+        config_mistakes(definition.mistakes(config, templates), found, templates, report)
+    return config
+
+
+def _is_short(settings: Node, definition: ActionKind[Any]) -> bool:
+    """Whether a bare value stands for the settings. A text does for a list as well: its model says better
+    what is wrong with it."""
+    is_text = isinstance(settings, Scalar) and isinstance(settings.value, str)
+    is_list = isinstance(settings, Sequence) and definition.shorthand_takes == "list"
+    return bool(definition.shorthand) and (is_text or is_list)
+
+
+def config_mistakes(
+    found: Iterator[ConfigMistake], settings: Node, templates: Templates, report: Report
+) -> None:
+    """Report what an action finds wrong with its settings, in the rule file or in the template's own file."""
+    for mistake in found:
+        node, key_place = find(settings, mistake.path)
+        if mistake.file:
+            report.add_at(
+                _shown_file(mistake.file, templates),
+                max(mistake.line, 1),
+                max(mistake.column, 1),
+                mistake.message,
+            )
+        elif mistake.line and isinstance(node, Scalar):
+            report.add(place_in(node, mistake.line, max(mistake.column, 1)), mistake.message, node)
+        else:
+            report.add(node.place if isinstance(node, Scalar) else key_place, mistake.message, node)
+
+
+def _shown_file(file: str, templates: Templates) -> str:
+    """A template's path as it can be opened from here, where that is known."""
+    path = templates.folder / file if templates.folder else PurePath(file)
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
