@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from mtrigger.actions.breakers import Breakers
 from mtrigger.actions.email import KIND
 from mtrigger.actions.services import Services
 from mtrigger.actions.smtp import MAILS_PER_CONNECTION, MailNotSent, SmtpPool, SmtpServer
@@ -27,7 +28,7 @@ async def pool_for() -> AsyncIterator[Pools]:
     made: list[SmtpPool] = []
 
     def make(url: str) -> SmtpPool:
-        made.append(SmtpPool(SmtpServer.parse(url)))
+        made.append(SmtpPool(SmtpServer.parse(url), Breakers()))
         return made[-1]
 
     yield make

@@ -1,9 +1,10 @@
 """HTTP requests over kept connections: one session for the webhooks of all rules, also across a reload.
 
-Two promises. Waiting costs no attempt: a request's time begins when it has its place, and places are given
+Three promises. Waiting costs no attempt: a request's time begins when it has its place, and places are given
 out by host, so a slow receiver holds up no more than its own. And a kept connection that the receiver closed
 in the meantime is no failure: a request whose connection breaks before the answer goes out once more, on
-another one and with the same `webhook-id`.
+another one and with the same `webhook-id`. And a host that is down is left alone (`breakers.py`): its breaker
+counts what does not get through to it, and answers of a gateway that finds nobody behind it.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
+from mtrigger.actions.breakers import Breakers, Reaching
+
 REQUESTS_TO_A_HOST = 200
 """Requests to one host and port at the same time; further ones wait for a place."""
 REQUESTS_AT_ALL = 500
@@ -21,6 +24,9 @@ KEPT_SECONDS = 15.0
 """A connection is closed after this long without a request."""
 ADDRESS_SECONDS = 30
 """How long the address of a host is remembered."""
+
+_NOBODY_BEHIND = frozenset({502, 503, 504})
+"""Bad gateway, unavailable, gateway timeout (RFC 9110, 15.6.3 to 15.6.5). A 500 is one request's trouble."""
 
 _LONGEST_CONNECT = 10.0
 _LONGEST_ANSWER = 64 * 1024
@@ -38,10 +44,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: "200 OK", and the beginning of the text."""
+    """What came back: "200 OK", its headers (by name, whatever the case), and the beginning of the text."""
 
     status: int
     reason: str
+    headers: Mapping[str, str]
     beginning: bytes
 
     def __str__(self) -> str:
@@ -51,26 +58,50 @@ class Answer:
 class HttpPool:
     """The session is made at the first request (aiohttp takes long to import), and closed by `close`."""
 
-    def __init__(self) -> None:
+    def __init__(self, breakers: Breakers) -> None:
+        self._breakers = breakers
         self._session: Any = None
         self._all = asyncio.Semaphore(REQUESTS_AT_ALL)
         self._hosts: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def send(self, request: Request, seconds: float) -> Answer:
         """Send `request`; its answer, which may take `seconds`, is read up to 64 KiB. Redirects are not
-        followed. Raises TimeoutError, OSError and what aiohttp raises.
+        followed. Raises DestinationDown, TimeoutError, OSError and what aiohttp raises.
         """
-        import aiohttp
-
         if self._session is None:
             self._session = _session()
-        async with self._places(urlsplit(request.url).netloc.rpartition("@")[2]), self._all:
+        parts = urlsplit(request.url)
+        host = parts.netloc.rpartition("@")[2].lower()
+        destination = f"{parts.scheme}://{host}"
+        self._breakers.check(destination)
+        async with self._places(host), self._all:
+            with self._breakers.reaching(destination) as attempt:
+                return await self._send(attempt, request, seconds)
+
+    async def _send(self, attempt: Reaching, request: Request, seconds: float) -> Answer:
+        import aiohttp
+
+        try:
             try:
-                return await self._exchange(request, seconds)
+                answer = await self._exchange(request, seconds)
             except (aiohttp.ClientConnectorError, TimeoutError):
                 raise
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                return await self._exchange(request, seconds)
+                answer = await self._exchange(request, seconds)
+        except TimeoutError:
+            attempt.failed(f"no answer within {seconds:g} s")
+            raise
+        except (aiohttp.ClientConnectionError, OSError, EOFError) as error:
+            attempt.failed(_reason(error))
+            raise
+        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError):
+            attempt.reached()  # what it says cannot be read, but it speaks
+            raise
+        if answer.status in _NOBODY_BEHIND:
+            attempt.failed(f"it answers {answer}")
+        else:
+            attempt.reached()
+        return answer
 
     async def close(self) -> None:
         """Close all connections. No request may be under way any more."""
@@ -94,7 +125,14 @@ class HttpPool:
             allow_redirects=False,
         ) as answer:
             beginning = await answer.content.read(_LONGEST_ANSWER)
-            return Answer(answer.status, answer.reason or "", beginning)
+            return Answer(answer.status, answer.reason or "", answer.headers, beginning)
+
+
+def _reason(error: Exception) -> str:
+    """Why a host could not be reached, without the address of the request: it may hold secrets."""
+    cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
+    words = getattr(cause, "strerror", None) or ""
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 @lru_cache

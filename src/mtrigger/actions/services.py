@@ -1,11 +1,15 @@
-"""What the actions of a running engine share: templates, and the connections to mail and web servers.
+"""What the actions of a running engine share: templates, the connections to mail and web servers, and what is
+known of servers that are down.
 
 Made once by whoever runs actions, closed once when they are done. Connections are made when first needed.
 """
 
 import socket
+from weakref import WeakValueDictionary
 
+from mtrigger.actions.breakers import Breakers
 from mtrigger.actions.http import HttpPool
+from mtrigger.actions.processes import Processes
 from mtrigger.actions.smtp import SmtpPool
 from mtrigger.actions.smtp_server import SmtpServer
 from mtrigger.templates import Templates
@@ -16,15 +20,26 @@ class Services:
 
     def __init__(self, templates: Templates, smtp: SmtpServer | None = None, mail_from: str = "") -> None:
         self.templates = templates
-        self.smtp = SmtpPool(smtp) if smtp is not None else None
+        self.breakers = Breakers()
+        self._mail_pools: WeakValueDictionary[SmtpServer, SmtpPool] = WeakValueDictionary()
+        self.smtp = self.mail_pool(smtp) if smtp is not None else None
         self.mail_from = mail_from or (smtp.default_sender if smtp is not None else "") or _local_sender()
-        self.http = HttpPool()
+        self.http = HttpPool(self.breakers)
+        self.processes = Processes()
+
+    def mail_pool(self, server: SmtpServer) -> SmtpPool:
+        """The connections to `server`, the same for all who use it. They are kept as long as anybody does."""
+        pool = self._mail_pools.get(server)
+        if pool is None:
+            pool = self._mail_pools[server] = SmtpPool(server, self.breakers)
+        return pool
 
     async def close(self) -> None:
         """Close all connections. No action may run any more."""
+        self.breakers.close()
         await self.http.close()
-        if self.smtp is not None:
-            await self.smtp.close()
+        for pool in list(self._mail_pools.values()):
+            await pool.close()
 
 
 def _local_sender() -> str:

@@ -3,6 +3,9 @@
 Keeps the promise that nobody is mailed twice unless the connection breaks between the end of a mail and the
 server's answer, where SMTP itself cannot tell (RFC 1047). Such a repetition carries the same Message-ID.
 
+* No connection, no greeting, a refused login or certificate, a connection lost before the answer, 421:
+  `ServerDown`, which the breaker of the server counts (`breakers.py`). Once it is open, `send` raises
+  `DestinationDown` before it makes a connection.
 * 4xx, a lost connection, a timeout, a refused login or certificate: `MailNotSent`, to be tried again. A login
   is among them because passwords are rotated, and the mails of that hour must not be lost.
 * 5xx: `PermanentError`, naming who or what was refused.
@@ -14,14 +17,12 @@ server's answer, where SMTP itself cannot tell (RFC 1047). Such a repetition car
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import aiosmtplib
-
+from mtrigger.actions.breakers import Breakers, Reaching
+from mtrigger.actions.smtp_connecting import Connecting, Connection, MailNotSent, ServerDown
 from mtrigger.actions.smtp_conversation import SERVICE_NOT_AVAILABLE, Answer, Conversation
-from mtrigger.actions.smtp_replies import Refusal, listed, reason_of, reply_of
+from mtrigger.actions.smtp_replies import Refusal, listed, means_down, reason_of
 from mtrigger.actions.smtp_server import SmtpServer
 from mtrigger.errors import PermanentError
 
@@ -39,52 +40,63 @@ _COMPLETED, _WILL_FORWARD, _START_OF_TEXT = 250, 251, 354
 _AUTHENTICATION_REQUIRED = 530
 
 
-class MailNotSent(Exception):  # noqa: N818 - says what is the case; a later attempt may succeed
-    """The mail server did not take the mail this time."""
-
-
 class _ConnectionGone(Exception):  # noqa: N818 - not an error when the connection was a kept one
     """The server closed the connection before the mail was handed over: nobody got it."""
-
-
-@dataclass(slots=True, eq=False)
-class _Connection:
-    """A conversation, and what its server can do besides."""
-
-    talk: Conversation
-    takes_unicode: bool
-    takes_size: bool
-    mails: int = 0
-    unfinished: bool = False
-    closing: asyncio.TimerHandle | None = None
 
 
 class SmtpPool:
     """Connections to one server, at most `server.connections`, reused one mail after the other."""
 
-    def __init__(self, server: SmtpServer) -> None:
+    def __init__(self, server: SmtpServer, breakers: Breakers) -> None:
         self.server = server
+        self._name = server.place
+        # With the user: an account that is locked out must not hold up the mails of another one.
+        user = f"{server.user}@" if server.user else ""
+        self._destination = f"smtp://{user}{self._name}"
+        self._breakers = breakers
         self._places = asyncio.Semaphore(server.connections)
-        self._idle: list[_Connection] = []
-        self._tls: ssl.SSLContext | None = None
+        self._idle: list[Connection] = []
+        self._connecting = Connecting(server)
         self._closed = False
 
     async def send(self, sender: str, recipients: Sequence[str], message: bytes) -> str:
         """Hand `message` over for `recipients`, and return the server's answer ("250 2.0.0 OK …").
 
-        Addresses are bare (`user@host`). Raises MailNotSent or PermanentError; see the module.
+        Addresses are bare (`user@host`). Raises MailNotSent, PermanentError or DestinationDown; see the
+        module.
         """
+        self.check()
         async with self._places:
-            while self._idle:
-                connection = self._idle.pop()
-                if connection.closing is not None:
-                    connection.closing.cancel()
-                with contextlib.suppress(_ConnectionGone):  # the server closed it meanwhile: take another
-                    return await self._use(connection, sender, recipients, message)
-            try:
-                return await self._use(await self._connect(), sender, recipients, message)
-            except _ConnectionGone as gone:
-                raise MailNotSent(f"{self._name}: {gone}") from gone
+            with self._breakers.reaching(self._destination) as attempt:
+                return await self._send(attempt, sender, recipients, message)
+
+    def check(self) -> None:
+        """Raise DestinationDown if `send` would do so at this moment."""
+        self._breakers.check(self._destination)
+
+    async def _send(self, attempt: Reaching, sender: str, recipients: Sequence[str], message: bytes) -> str:
+        try:
+            answer = await self._over_a_connection(sender, recipients, message)
+        except ServerDown as down:
+            attempt.failed(str(down).removeprefix(f"{self._name}: "))
+            raise
+        except (MailNotSent, PermanentError):
+            attempt.reached()
+            raise
+        attempt.reached()
+        return answer
+
+    async def _over_a_connection(self, sender: str, recipients: Sequence[str], message: bytes) -> str:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.closing is not None:
+                connection.closing.cancel()
+            with contextlib.suppress(_ConnectionGone):  # the server closed it meanwhile: take another
+                return await self._use(connection, sender, recipients, message)
+        try:
+            return await self._use(await self._connecting.connect(), sender, recipients, message)
+        except _ConnectionGone as gone:
+            raise ServerDown(f"{self._name}: {gone}") from gone
 
     async def close(self) -> None:
         """Say goodbye on the connections that are idle; those in use are closed after their mail."""
@@ -92,12 +104,8 @@ class SmtpPool:
         idle, self._idle = self._idle, []
         await asyncio.gather(*(self._quit(connection) for connection in idle))
 
-    @property
-    def _name(self) -> str:
-        return f"{self.server.host}:{self.server.port}"
-
     async def _use(
-        self, connection: _Connection, sender: str, recipients: Sequence[str], message: bytes
+        self, connection: Connection, sender: str, recipients: Sequence[str], message: bytes
     ) -> str:
         try:
             answer = await self._hand_over(connection, sender, recipients, message)
@@ -110,7 +118,7 @@ class SmtpPool:
         await self._release(connection)
         return answer
 
-    async def _release(self, connection: _Connection) -> None:
+    async def _release(self, connection: Connection) -> None:
         if connection.talk.over:
             return
         connection.mails += 1
@@ -121,13 +129,13 @@ class SmtpPool:
         connection.closing = loop.call_later(IDLE_SECONDS, self._retire, connection)
         self._idle.append(connection)
 
-    def _retire(self, connection: _Connection) -> None:
+    def _retire(self, connection: Connection) -> None:
         if connection in self._idle:
             self._idle.remove(connection)
             connection.talk.end()
 
     @staticmethod
-    async def _quit(connection: _Connection) -> None:
+    async def _quit(connection: Connection) -> None:
         if connection.closing is not None:
             connection.closing.cancel()
         # The mails are delivered; how the farewell goes changes nothing.
@@ -135,49 +143,8 @@ class SmtpPool:
             await connection.talk.exchange([b"QUIT"], _QUIT_SECONDS)
         connection.talk.end()
 
-    async def _connect(self) -> _Connection:
-        server = self.server
-        if self._tls is None and server.encryption != "none":
-            self._tls = await asyncio.to_thread(ssl.create_default_context, cafile=server.ca)
-        client = aiosmtplib.SMTP(
-            hostname=server.host,
-            port=server.port,
-            timeout=server.timeout,
-            use_tls=server.encryption == "implicit",
-            start_tls=False,  # done below, where its failures can be told apart
-            tls_context=self._tls,
-        )
-        step = "cannot connect"
-        try:
-            await client.connect()
-            if server.encryption == "starttls":
-                step = "no encryption"
-                await client.starttls()
-            await _greet(client)
-            if server.user:
-                step = "cannot log in"
-                await client.login(server.user, server.password)
-        except aiosmtplib.SMTPAuthenticationError as error:
-            client.close()
-            raise MailNotSent(
-                f"{self._name} refuses the login of {server.user} ({reply_of(error)}): check the user and "
-                "the password in MTRIGGER_SMTP_URL; mails wait and are tried again"
-            ) from error
-        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            client.close()
-            raise MailNotSent(f"{self._name}: {step}: {reason_of(error)}") from error
-        except BaseException:
-            client.close()
-            raise
-        assert client.transport is not None, "it is connected"
-        return _Connection(
-            Conversation(client.transport, pipelining=client.supports_extension("pipelining")),
-            takes_unicode=client.supports_extension("smtputf8"),
-            takes_size=client.supports_extension("size"),
-        )
-
     async def _hand_over(
-        self, connection: _Connection, sender: str, recipients: Sequence[str], message: bytes
+        self, connection: Connection, sender: str, recipients: Sequence[str], message: bytes
     ) -> str:
         talk = connection.talk
         commands = self._envelope(connection, sender, recipients, len(message))
@@ -208,7 +175,7 @@ class SmtpPool:
         return answers
 
     def _envelope(
-        self, connection: _Connection, sender: str, recipients: Sequence[str], size: int
+        self, connection: Connection, sender: str, recipients: Sequence[str], size: int
     ) -> list[bytes]:
         """The commands that name the sender and each of the recipients."""
         beyond_ascii = [address for address in (sender, *recipients) if not address.isascii()]
@@ -242,13 +209,13 @@ class SmtpPool:
         if answer.code == _COMPLETED:
             return
         if answer.code == _AUTHENTICATION_REQUIRED:
-            raise MailNotSent(
+            raise ServerDown(
                 f"{self._name} wants a login first ({answer}): put user and password into "
-                "MTRIGGER_SMTP_URL; mails wait and are tried again"
+                f"{self.server.given_as}; mails wait and are tried again"
             )
         if answer.code >= 500:
             raise PermanentError(f"{self._name} refuses the sender {sender}: {answer}")
-        raise MailNotSent(f"{self._name}: {answer}")
+        raise self._not_sent(answer)
 
     async def _data(
         self, talk: Conversation, begun: Answer, recipients: Sequence[str], message: bytes
@@ -258,7 +225,7 @@ class SmtpPool:
             try:
                 answer = await talk.text(message, max(self.server.timeout, _DATA_SECONDS))
             except OSError as error:
-                raise MailNotSent(
+                raise ServerDown(
                     f"{self._name}: the connection broke before the answer to the mail "
                     f"({reason_of(error)}); if it was taken, the next attempt repeats it with the same "
                     "Message-ID"
@@ -267,12 +234,8 @@ class SmtpPool:
             return answer
         if answer.code >= 500:
             raise PermanentError(f"{self._name} refuses the mail for {', '.join(recipients)}: {answer}")
-        raise MailNotSent(f"{self._name}: {answer}")
+        raise self._not_sent(answer)
 
-
-async def _greet(client: aiosmtplib.SMTP) -> None:
-    """EHLO, so that the server's extensions are known; HELO for servers that have none."""
-    try:
-        await client.ehlo()
-    except aiosmtplib.SMTPHeloError:
-        await client.helo()
+    def _not_sent(self, answer: Answer) -> MailNotSent:
+        kind = ServerDown if means_down(answer.code) else MailNotSent
+        return kind(f"{self._name}: {answer}")

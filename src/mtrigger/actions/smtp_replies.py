@@ -8,6 +8,11 @@ import aiosmtplib
 
 _SHOWN_REPLY = 300
 _TOO_MANY_RECIPIENTS = 552  # to RCPT it means 452: RFC 5321, 4.5.3.1.10
+_MEANT_FOR_ALL = frozenset({
+    421,  # service not available, closing the connection
+    454,  # TLS or the login is not available for now (RFC 3207, RFC 4954)
+    530,  # authentication required: without a login, or with one that was taken away
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,11 @@ class Refusal:
 
     def __str__(self) -> str:
         return f"{self.recipient} ({self.reply})"
+
+
+def means_down(code: int) -> bool:
+    """Whether an answer to one mail says that none is taken: the next one would fare no better."""
+    return code in _MEANT_FOR_ALL
 
 
 def listed(refusals: Sequence[Refusal]) -> str:
