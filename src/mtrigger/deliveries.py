@@ -5,10 +5,11 @@ nothing twice. The outcomes an attempt can have are values here; turning them in
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from mtrigger.events import ChangeEvent
 
@@ -33,7 +34,9 @@ class Delivery:
 
     `action` is the action's name within its rule ("email", a second one "email-2"); `lane` the sequence the
     delivery must keep its place in; `position` the event's token, by which the deliveries of a line (one
-    action of one rule) are ordered. `due_at` is set while a retry waits.
+    action of one rule) are ordered. `due_at` is set while a retry waits. `admitted`: an attempt was made, so
+    nothing that keeps deliveries back (see `gates`) is asked again. `depth` is through how many links of
+    writes the rules themselves have caused the event.
     """
 
     id: str
@@ -46,10 +49,12 @@ class Delivery:
     created_at: datetime
     attempts: int = 0
     due_at: datetime | None = None
+    admitted: bool = False
+    depth: int = 0
 
     def after(self, outcome: "Retrying") -> Self:
         """The same delivery, waiting for its next attempt."""
-        return replace(self, attempts=self.attempts + 1, due_at=outcome.due_at)
+        return replace(self, attempts=self.attempts + 1, due_at=outcome.due_at, admitted=True)
 
 
 def delivery_id(cluster: str, token: str, rule: str, action: str) -> str:
@@ -91,10 +96,22 @@ Outcome = Delivered | Retrying | Dead | Suppressed
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """What a rule has to remember from one delivery to the next: one row, `id`, of its group. `expires_at` is
+    when it may be forgotten."""
+
+    id: str
+    rule: str
+    fields: Mapping[str, Any]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """What one attempt came to, ready to be written: the attempt began `at` and took `took` seconds.
 
-    `owes` is what the outcome itself owes (a death is told to rules of dead letters): durable before it.
+    `owes` is what the outcome itself owes (a death is told to rules of dead letters), `remembers` what it
+    changed of the rule's memory: both are durable before it.
     """
 
     delivery: Delivery
@@ -102,6 +119,7 @@ class Settlement:
     at: datetime
     took: float
     owes: tuple[Delivery, ...] = ()
+    remembers: Memory | None = None
 
     @property
     def ended_at(self) -> datetime:

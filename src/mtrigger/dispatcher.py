@@ -12,17 +12,14 @@ import time
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from mtrigger.deliveries import Delivery, Retrying, Settlement
+from mtrigger.deliveries import Delivery
 from mtrigger.matching import Matcher
-from mtrigger.ownership.lease import Interrupted
-from mtrigger.running.attempting import Complete, Runner, as_stored, failed, loaded, now_as_stored, outcome_of
-from mtrigger.running.dead_letters import told
-from mtrigger.running.delivery_log import tell, tell_interrupted, tell_unwritten
-from mtrigger.running.doubts import Doubts
+from mtrigger.running.attempting import Complete, Runner, as_stored, loaded
+from mtrigger.running.delivery_log import tell_unwritten
+from mtrigger.running.handling import Handling
 from mtrigger.running.lanes import Line
 from mtrigger.running.limits import RuleLimits
 from mtrigger.running.settling import Settler
@@ -37,14 +34,11 @@ log = logging.getLogger(__name__)
 CAPACITY = 2_000
 """Deliveries of one line kept in memory; the rest waits in the outbox."""
 
-REOPENED_EVERY = 1.0
-"""Seconds between looks for deliveries that an operator wants tried again."""
+WISHES_EVERY = 1.0
+"""Seconds between looks for what operators wish: deliveries tried again, rules silenced or paused."""
 
 CANCELLING = 1.0
 """Seconds an action has to end once its attempt is cancelled."""
-
-TRUSTED_FOR = timedelta(seconds=5)
-"""A delivery may have been discarded since it was last known to be owed: after this it is looked up first."""
 
 LONGEST_TURN = 0.005
 """Seconds that a worker goes on before others have their turn: an action may never wait for anything."""
@@ -55,12 +49,10 @@ class Dispatcher:
 
     def __init__(self, outbox: Outbox, partition: str, complete: Complete = as_stored) -> None:
         self._outbox = outbox
-        self._complete = complete
         self._partition = partition
         self._settler = Settler(outbox, self.offer)
-        self._doubts = Doubts(outbox)
+        self._handling = Handling(outbox, self._settler, complete)
         self._limits = RuleLimits()
-        self._matcher = Matcher(())
         self._lines: dict[LineKey, Line] = {}
         self._runners: Mapping[LineKey, Runner] = {}
         self._tasks = asyncio.TaskGroup()
@@ -91,12 +83,13 @@ class Dispatcher:
         self._runners = runners
         rules = [runner.rule for runner in runners.values()]
         self._limits.use({rule.name: rule.concurrency for rule in rules if rule.concurrency is not None})
-        self._matcher = Matcher({rule.name: rule for rule in rules}.values())
+        self._handling.use(Matcher({rule.name: rule for rule in rules}.values()))
         if self._running:
             self._pump_all()
 
     async def load(self) -> None:
         """Load what is open, before anything new is read, so that nothing new overtakes it."""
+        await self._look_at_wishes()
         for line_key, line in self._lines.items():
             if line.incomplete:
                 await self._load_page(line_key, line)
@@ -112,19 +105,19 @@ class Dispatcher:
     async def _run(self) -> None:
         async with self._tasks:
             settling = self._start("writer of outcomes", self._settler.run())
-            reopening = self._start("search for reopened deliveries", self._take_reopened())
-            asking = self._start("look-up of what is still owed", self._doubts.run())
+            heeding = self._start("search for what operators wish", self._heed_wishes())
+            asking = self._start("look-up of what is still owed", self._handling.doubts.run())
             self._running = True
             try:
                 self._pump_all()
-                await until(self._drained, (settling, reopening, asking))
+                await until(self._drained, (settling, heeding, asking))
             finally:
                 # Also when a task has died: nothing new can be started then, and every loop must end, even
                 # one whose cancellation was lost (see `supervising.pause`).
                 self._running = False
                 self._drained.set()
                 self._settler.close()
-            reopening.cancel()
+            heeding.cancel()
             asking.cancel()
             await settling
 
@@ -187,7 +180,7 @@ class Dispatcher:
         if line is None or runner is None or not self._running:
             return
         free = key not in self._beginning and line.running < runner.concurrency
-        if free and line.is_ready(steady_time.now()):
+        if free and not self._handling.holds_up(key.rule) and line.is_ready(steady_time.now()):
             if self._limits.admits(key.rule):
                 self._beginning.add(key)
                 work = self._work(key, line, runner)
@@ -224,15 +217,21 @@ class Dispatcher:
         runner = self._runners.get(key)
         line.load([loaded(delivery, runner) for delivery in owed], room, mark, now)
 
-    async def _take_reopened(self) -> None:
+    async def _heed_wishes(self) -> None:
         while not self._drained.is_set():
+            if await self._look_at_wishes():
+                self._pump_all()
             full = frozenset(key for key, line in self._lines.items() if len(line) >= 2 * CAPACITY)
             for delivery in await self._outbox.take_reopened(self._partition, CAPACITY, full):
                 key = LineKey(delivery.rule, delivery.action)
                 if key in self._lines:
                     self._lines[key].reopen(delivery)
                     self._pump(key)
-            await pause(REOPENED_EVERY, self._drained)
+            await pause(WISHES_EVERY, self._drained)
+
+    async def _look_at_wishes(self) -> bool:
+        """Go by what operators wish now. Returns whether that has changed."""
+        return self._handling.heed(await self._outbox.wishes.current())
 
     async def _work(self, key: LineKey, line: Line, runner: Runner) -> None:
         """One attempt after the other, as long as anything may run; the next worker begins beside this one
@@ -242,7 +241,7 @@ class Dispatcher:
         began = time.perf_counter()
         while (delivery := self._next(key, line, runner)) is not None:
             self._pump(key)
-            await self._attempt(line, runner, delivery, permit)
+            await self._handling.handle(line, runner, delivery, permit)
             self._ended.set()
             if time.perf_counter() - began > LONGEST_TURN:
                 await asyncio.sleep(0)
@@ -261,39 +260,9 @@ class Dispatcher:
             return None
         if line.running >= runner.concurrency or not self._limits.admits(key.rule):
             return None
+        if self._handling.holds_up(key.rule):
+            return None
         delivery = line.next(steady_time.now())
         if delivery is not None:
             self._limits.began(key)
         return delivery
-
-    async def _attempt(
-        self, line: Line, runner: Runner, delivery: Delivery, permit: AbstractAsyncContextManager[None]
-    ) -> None:
-        """One attempt at one delivery, from the lane and back."""
-        try:
-            async with permit:
-                if not await self._still_owed(line, delivery):
-                    line.finish(delivery)
-                    return
-                at, started = now_as_stored(), time.perf_counter()
-                outcome = await outcome_of(runner, delivery, self._complete, at)
-        except Interrupted as error:
-            tell_interrupted(delivery, error)
-            line.retry(delivery)
-            return
-        again = failed(delivery, outcome, runner) if isinstance(outcome, Retrying) else None
-        tell(delivery, outcome)
-        settlement = Settlement(delivery, outcome, at, round(time.perf_counter() - started, 3))
-        await self._settler.put(told(settlement, self._matcher))
-        if again is not None:
-            line.retry(again)
-        else:
-            line.finish(delivery)
-
-    async def _still_owed(self, line: Line, delivery: Delivery) -> bool:
-        """Whether nobody has discarded the delivery while it waited, and no attempt has just settled it."""
-        if line.is_doubtful(delivery):
-            await self._settler.flush()
-        elif not delivery.attempts and abs(datetime.now(UTC) - line.known_since(delivery)) < TRUSTED_FOR:
-            return True
-        return await self._doubts.still_open(delivery.id)

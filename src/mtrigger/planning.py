@@ -14,9 +14,10 @@ from bson import ObjectId, json_util
 
 from mtrigger.deliveries import Delivery, delivery_id
 from mtrigger.events import ChangeEvent, Document
+from mtrigger.grouping import group_id, group_of
 from mtrigger.matching import Matcher
 from mtrigger.pushdown.lookups import Cover
-from mtrigger.rules import Ordering, Rule
+from mtrigger.rules import Rule
 
 _CANONICAL = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL)
 
@@ -42,7 +43,7 @@ def owed(
             rule=rule.name,
             action=action.name,
             partition=partition,
-            lane=lane(event, rule.ordering),
+            lane=lane(event, rule),
             position=event.token,
             event=event,
             created_at=now,
@@ -52,11 +53,16 @@ def owed(
     ]
 
 
-def lane(event: ChangeEvent, ordering: Ordering) -> str:
-    """The sequence, within one action of one rule, that a delivery for `event` keeps its place in."""
-    if ordering == "rule":
+def lane(event: ChangeEvent, rule: Rule) -> str:
+    """The sequence, within one action of one rule, that a delivery for `event` keeps its place in.
+
+    Where deliveries are counted together, they are handled one after the other: their group is their lane.
+    """
+    if (per := rule.grouped_by) is not None:
+        return group_id(group_of(event, per))
+    if rule.ordering == "rule":
         return "*"
-    if ordering == "none":
+    if rule.ordering == "none":
         return event.token
     return hashlib.sha256(f"{event.namespace}\0{_text_of_key(event.key)}".encode()).hexdigest()[:20]
 

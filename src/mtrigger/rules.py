@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from mtrigger.conditions import Condition
 from mtrigger.events import RESCAN
+from mtrigger.quiet import Absent, Active, Count, Digest, Fire, LoopGuard, Per, Schedule, Throttle
 from mtrigger.retry import RetryPolicy
 
 Ordering = Literal["document", "rule", "none"]
@@ -84,12 +85,12 @@ class RuleAction:
 @dataclass(frozen=True, slots=True)
 class RuleTest:
     """One entry of `tests:`: the document after the change (or a dead letter), the one before it, the kind of
-    change, and whether the rule must fire. `line` is where the example stands in the rule's file."""
+    change, and what the rule must do. `line` is where the example stands in the rule's file."""
 
     given: Mapping[str, Any]
     before: Mapping[str, Any] | None
     operation: Operation | Literal["dead_letter"]
-    expect: Literal["fires", "ignored"]
+    expect: Literal["fires", "ignored", "suppressed"]
     line: int
 
 
@@ -101,6 +102,10 @@ class Rule:
     as these allow. `dead_letters_of` makes it a rule of dead letters: it names the rules whose dead
     deliveries it wants, all of them when it is empty. Such a rule has no collections, and `DEAD_LETTER` is
     its only operation.
+
+    `max_age` (seconds) keeps it quiet about changes older than that. `resolved` are the actions owed when its
+    condition no longer holds for a document that it fired for. With a `schedule` it has no collections: time
+    is what it wants.
     """
 
     name: str
@@ -117,6 +122,29 @@ class Rule:
     file: str = ""
     tests: tuple[RuleTest, ...] = ()
     dead_letters_of: tuple[str, ...] | None = None
+    fire: Fire = "always"
+    throttle: Throttle | None = None
+    count: Count | None = None
+    digest: Digest | None = None
+    absent: Absent | None = None
+    active: Active | None = None
+    max_age: float | None = None
+    loop_guard: LoopGuard = field(default_factory=LoopGuard)
+    schedule: Schedule | None = None
+    resolved: tuple[RuleAction, ...] = ()
+
+    @property
+    def grouped_by(self) -> Per | None:
+        """The paths whose values put its deliveries into groups that are handled one after the other; None
+        when the order is that of `ordering`."""
+        grouping = self.throttle or self.count or self.digest
+        return grouping.per if grouping is not None else None
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether anything but an operator can keep its deliveries back."""
+        kept_back = (self.throttle, self.count, self.active, self.max_age, self.loop_guard.at_most)
+        return any(setting is not None for setting in kept_back)
 
     def wants(self, operation: str) -> bool:
         """Whether events of this kind can concern the rule.

@@ -12,12 +12,14 @@ from mtrigger.deliveries import Delivery
 from mtrigger.events import ChangeEvent
 from mtrigger.rules import Rule
 
+NO_FACTS: Mapping[str, Any] = {}
 
-def work_for(rule: Rule, delivery: Delivery, now: datetime) -> Work:
-    """The next attempt at `delivery`, as its action sees it."""
+
+def work_for(rule: Rule, delivery: Delivery, now: datetime, facts: Mapping[str, Any] = NO_FACTS) -> Work:
+    """The next attempt at `delivery`, as its action sees it; `facts` as for `scope_of`."""
     attempt = delivery.attempts + 1
     return Work(
-        scope=scope_of(rule, delivery.event, {"id": delivery.id, "attempt": attempt}, now),
+        scope=scope_of(rule, delivery.event, {"id": delivery.id, "attempt": attempt}, now, facts),
         rule=rule.name,
         action=delivery.action,
         delivery_id=delivery.id,
@@ -25,13 +27,22 @@ def work_for(rule: Rule, delivery: Delivery, now: datetime) -> Work:
     )
 
 
-def scope_of(rule: Rule, event: ChangeEvent, delivery: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def scope_of(
+    rule: Rule,
+    event: ChangeEvent,
+    delivery: Mapping[str, Any],
+    now: datetime,
+    facts: Mapping[str, Any] = NO_FACTS,
+) -> dict[str, Any]:
     """The names of section "What templates see" in docs/rules.md.
 
-    `document` of a delete is its last known state; where none is known, its key.
+    `document` of a delete is its last known state; where none is known, its key. `facts` are what is known of
+    several events together (`held_back`, `count`, `group`, `documents`, `more`, `sums`, `resolved`); without
+    them the scope tells of a single event.
     """
+    document = event.document if event.document is not None else event.key
     return {
-        "document": event.document if event.document is not None else event.key,
+        "document": document,
         "before": event.before,
         "event": {
             "operation": event.operation,
@@ -45,4 +56,12 @@ def scope_of(rule: Rule, event: ChangeEvent, delivery: Mapping[str, Any], now: d
         "delivery": delivery,
         "changed": event.changed,
         "now": now,
+        "held_back": 0,
+        "count": 1,
+        "group": NO_FACTS,
+        "documents": [document],
+        "more": 0,
+        "sums": NO_FACTS,
+        "resolved": False,
+        **facts,
     }

@@ -46,7 +46,7 @@ async def store(mongod: EmbeddedServer) -> AsyncIterator[MongoStore]:
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Operators' wishes are looked for more often than once a second."""
-    monkeypatch.setattr(dispatcher_module, "REOPENED_EVERY", 0.02)
+    monkeypatch.setattr(dispatcher_module, "WISHES_EVERY", 0.02)
 
 
 @asynccontextmanager

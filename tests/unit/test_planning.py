@@ -150,10 +150,10 @@ def test_changes_of_one_document_share_a_lane_and_others_do_not() -> None:
     a, again = event_at(1, key=5), event_at(2, key=5, operation="delete")
     others = [event_at(3, key=6), event_at(4, key="5"), event_at(5, key=5, namespace="shop.carts")]
 
-    assert lane(a, "document") == lane(again, "document")
-    assert len({lane(event, "document") for event in (a, *others)}) == 4
-    assert len({lane(event, "rule") for event in (a, again, *others)}) == 1
-    assert len({lane(event, "none") for event in (a, again, *others)}) == 5
+    assert lane(a, BIG) == lane(again, BIG)
+    assert len({lane(event, BIG) for event in (a, *others)}) == 4
+    assert len({lane(event, replace(BIG, ordering="rule")) for event in (a, again, *others)}) == 1
+    assert len({lane(event, replace(BIG, ordering="none")) for event in (a, again, *others)}) == 5
 
 
 # -- matching ------------------------------------------------------------------------------------------------
@@ -234,4 +234,4 @@ def test_ids_and_lanes_are_those_of_canonical_extended_json(value: Any) -> None:
     expected = hashlib.sha256(f"shop.orders\0{key}".encode()).hexdigest()[:20]
 
     assert id_text(value) == json_util.dumps(value, json_options=canonical)
-    assert lane(replace(event_at(1), key={"_id": value}), "document") == expected
+    assert lane(replace(event_at(1), key={"_id": value}), BIG) == expected

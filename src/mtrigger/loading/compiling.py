@@ -21,6 +21,7 @@ from mtrigger.loading.nodes import (
     plain,
     written,
 )
+from mtrigger.loading.quieting import check_quiet
 from mtrigger.loading.scalar_text import place_in
 from mtrigger.loading.sources import check_source, operations_of
 from mtrigger.loading.validation import shown, validate
@@ -58,6 +59,7 @@ def compile_rule(draft: Draft, name: str, templates: Templates, report: Report) 
     condition = _condition(when, report) if when is not None else None
     if model is not None:
         check_source(model, draft.node, condition, report)
+        check_quiet(model, draft.node, report)
     entries = compile_actions(draft, templates, report)
     tests = _tests(model, draft.node, report) if model else ()
     if model is None or len(report.mistakes) > before:
@@ -77,7 +79,20 @@ def compile_rule(draft: Draft, name: str, templates: Templates, report: Report) 
         file=draft.node.place.source.name,
         tests=tests,
         dead_letters_of=model.on.rules if model.on.dead_letters else None,
+        **_quiet(model),
     )
+
+
+def _quiet(model: RuleFile) -> dict[str, Any]:
+    """When the rule speaks, as the engine's own values."""
+    given = {key: getattr(model, key) for key in ("throttle", "count", "digest", "absent", "active")}
+    values = {key: setting.value() for key, setting in given.items() if setting is not None}
+    return {
+        **values,
+        "fire": model.fire,
+        "max_age": model.max_age,
+        "loop_guard": model.loop_guard.value(),
+    }
 
 
 def _condition(node: Node, report: Report) -> Condition | None:

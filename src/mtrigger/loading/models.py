@@ -9,6 +9,16 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from mtrigger.config_types import Count, Duration, Flag, OneOrMore, Timeout, format_duration
+from mtrigger.loading.quiet_models import (
+    Absent,
+    Active,
+    Counting,
+    Digest,
+    LoopGuard,
+    Throttle,
+    valid_path,
+)
+from mtrigger.quiet import Fire
 from mtrigger.retry import RetryPolicy
 from mtrigger.rules import Operation, Ordering
 
@@ -42,13 +52,6 @@ def valid_collection(pattern: str) -> str:
     return pattern
 
 
-def valid_field(path: str) -> str:
-    """`path` if it is a dotted path into a document."""
-    if path.startswith("$") or not all(path.split(".")):
-        raise ValueError("a field is a dotted path, such as customer.address.city")
-    return path
-
-
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -64,7 +67,7 @@ class OnDefaults(_Model):
     operations: OneOrMore[Operation] = Field(
         default=("insert", "update"), description="Which kinds of change; `update` includes `replace`"
     )
-    fields: OneOrMore[Annotated[str, AfterValidator(valid_field)]] = Field(
+    fields: OneOrMore[Annotated[str, AfterValidator(valid_path)]] = Field(
         default=(),
         description="Only updates that touch one of these paths (inserts and replaces always count)",
     )
@@ -113,7 +116,7 @@ class Test(_Model):
     given: dict[str, Any] = Field(description="The document after the change; Extended JSON for BSON types")
     before: dict[str, Any] | None = Field(default=None, description="The document before the change")
     operation: Operation = Field(default="insert", description="The kind of change")
-    expect: Literal["fires", "ignored"]
+    expect: Literal["fires", "ignored", "suppressed"]
 
 
 class Shared(_Model):
@@ -130,6 +133,14 @@ class Shared(_Model):
         description="How many attempts of the rule may run at the same time, all its actions together; "
         "left out: as many as its actions may have",
     )
+    throttle: Throttle | None = Field(default=None, description="At most one successful send in a time")
+    active: Active | None = Field(default=None, description="The days and hours the rule speaks in")
+    max_age: Timeout | None = Field(
+        default=None, description="Changes older than this, after a long stop for instance, are left out"
+    )
+    loop_guard: LoopGuard = Field(
+        default_factory=LoopGuard, description="When a rule that keeps itself busy is paused"
+    )
 
 
 class RuleFile(Shared):
@@ -142,6 +153,17 @@ class RuleFile(Shared):
     on: On
     when: Any = Field(
         default=None, description="An expression, or a MongoDB filter; left out: every event counts"
+    )
+    fire: Fire = Field(
+        default="always",
+        description="always; once (for each document); entering (the condition was false before the change)",
+    )
+    count: Counting | None = Field(default=None, description="Fire for so many within a time")
+    digest: Digest | None = Field(default=None, description="Gather what is owed, and send it together")
+    absent: Absent | None = Field(default=None, description="Fire when nothing has come")
+    resolved: Any = Field(
+        default=None,
+        description="The actions for when the condition no longer holds for a document the rule fired for",
     )
     do: Any = Field(description="The actions: a list of `kind: settings`")
     tests: tuple[Test, ...] = Field(default=(), description="Examples that `mtrigger test` checks")

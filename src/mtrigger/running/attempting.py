@@ -6,9 +6,10 @@ its own delivery suffers.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from mtrigger.actions.base import Action
 from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Retrying
@@ -47,14 +48,25 @@ def now_as_stored() -> datetime:
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
-async def outcome_of(runner: Runner, delivery: Delivery, complete: Complete, now: datetime) -> Outcome:
-    """Run the action; every exception becomes an outcome here and nowhere else."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """No attempt was made, and none is counted: ask again in so many seconds. `reason` says what for."""
+
+    seconds: float
+    reason: str
+
+
+async def outcome_of(
+    runner: Runner, delivery: Delivery, complete: Complete, now: datetime, facts: Mapping[str, Any]
+) -> Outcome | Held:
+    """Run the action; every exception becomes an outcome here and nowhere else. `facts` are what its scope
+    holds besides the event (see `scopes`)."""
     try:
         event = await complete(delivery.event)
         if event.flaw:
             raise PermanentError(f"the change cannot be read, so the action was not run: {event.flaw}")
         whole = delivery if event is delivery.event else replace(delivery, event=event)
-        detail = storable(await runner.action.run(work_for(runner.rule, whole, now)))
+        detail = storable(await runner.action.run(work_for(runner.rule, whole, now, facts)))
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():

@@ -19,9 +19,12 @@ from typing import NamedTuple, Protocol, Self
 
 from mtrigger.deliveries import Delivery, Settlement, Status
 from mtrigger.ownership.lease import Fence, Lease
+from mtrigger.stores.destinations import Destinations
 from mtrigger.stores.gaps import Gaps
 from mtrigger.stores.layouts import Layouts
+from mtrigger.stores.memories import Memories
 from mtrigger.stores.positions import Checkpoint, Positions, Rescan
+from mtrigger.stores.wishes import WishList
 
 __all__ = [
     "ATTEMPTS_LOGGED",
@@ -144,6 +147,16 @@ class Leases(Protocol):
 class Outbox(Protocol):
     """What is owed, what was done, what is dead."""
 
+    @property
+    def memories(self) -> Memories:
+        """What rules remember."""
+        ...
+
+    @property
+    def wishes(self) -> WishList:
+        """What operators wish of rules."""
+        ...
+
     async def add(self, deliveries: Sequence[Delivery]) -> AbstractSet[str]:
         """Make `deliveries` durable. Returns the ids to dispatch: those that were not there before, and,
         when `owned`, those an earlier owner stored that were never attempted.
@@ -178,7 +191,8 @@ class Outbox(Protocol):
         """Write what attempts came to, each once however often it is called. A delivery that was discarded
         meanwhile stays discarded.
 
-        What the outcomes owe is durable before any of them. Returns the ids of it to dispatch, like `add`.
+        What they remember and what the outcomes owe is durable before any of them. Returns the ids of what is
+        owed to dispatch, like `add`.
         """
         ...
 
@@ -232,6 +246,11 @@ class Store(Positions, Outbox, Protocol):
     @property
     def gaps(self) -> Gaps:
         """What was knowingly skipped."""
+        ...
+
+    @property
+    def destinations(self) -> Destinations:
+        """Which mail servers and hosts are down."""
         ...
 
     @property

@@ -25,10 +25,13 @@ from mtrigger.errors import OwnershipError, PositionError
 from mtrigger.ownership.lease import Fence, Lease
 from mtrigger.ownership.processes import shown
 from mtrigger.stores.base import ATTEMPTS_LOGGED, Attempt, Checkpoint, Leases, LineKey, Query, Record, Tally
+from mtrigger.stores.destinations import Destinations, MemoryDestinations
 from mtrigger.stores.gaps import Gaps, MemoryGaps
 from mtrigger.stores.layouts import Layouts
+from mtrigger.stores.memories import Memories, MemoryMemories
 from mtrigger.stores.memory_layouts import MemoryLayouts
 from mtrigger.stores.memory_leases import MemoryLeases
+from mtrigger.stores.wishes import MemoryWishes, WishList
 
 _KEPT_TOKENS = 5
 
@@ -47,6 +50,9 @@ class MemoryStore:
         self._checkpoints: dict[str, Checkpoint] = {}
         self._starts: dict[str, int] = {}
         self.gaps: Gaps = MemoryGaps()
+        self.destinations: Destinations = MemoryDestinations()
+        self.memories: Memories = MemoryMemories()
+        self.wishes: WishList = MemoryWishes()
         layouts = MemoryLayouts()
         self.layouts: Layouts = layouts
         self.leases: Leases = MemoryLeases(self._checkpoints, layouts)
@@ -158,6 +164,7 @@ class MemoryStore:
 
     async def settle(self, settlements: Sequence[Settlement]) -> AbstractSet[str]:
         await self._passable()
+        await self.memories.keep([settlement.remembers for settlement in settlements if settlement.remembers])
         new = await self.add([delivery for settlement in settlements for delivery in settlement.owes])
         for settlement in settlements:
             row = self._rows.get(settlement.delivery.id)
@@ -241,9 +248,10 @@ def _settled(record: Record, settlement: Settlement) -> Record:
             status, error = Status.DELIVERED, ""
         case Retrying(error, due_at):
             status, detail, settled_at = Status.RETRYING, error, None
-            delivery = replace(delivery, due_at=due_at)
+            delivery = replace(delivery, due_at=due_at, admitted=True)
         case Dead(error):
             status, detail = Status.DEAD, error
+            delivery = replace(delivery, admitted=True)
         case Suppressed(reason):
             status, detail, error = Status.SUPPRESSED, reason, ""
     attempt = Attempt(delivery.attempts, settlement.at, settlement.took, status.value, detail)

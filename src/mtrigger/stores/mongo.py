@@ -1,4 +1,5 @@
-"""The store in MongoDB: collections `checkpoints`, `layouts`, `deliveries` and `gaps` of the state database.
+"""The store in MongoDB: collections `checkpoints`, `layouts`, `deliveries`, `gaps`,
+`rule_state` and `wishes` of the state database.
 
 Promise: what a method wrote is on a majority when it returns. A passing fault (network, election, disk full)
 is waited out with growing pauses, however long it takes, because giving up would either lose an event or run
@@ -21,10 +22,13 @@ from mtrigger.stores.base import Checkpoint, Leases, LineKey
 from mtrigger.stores.fitting import TOO_DEEP, Portion, TooDeepError, portions
 from mtrigger.stores.gaps import Gaps
 from mtrigger.stores.layouts import Layouts
+from mtrigger.stores.mongo_destinations import MongoDestinations
 from mtrigger.stores.mongo_gaps import MongoGaps
 from mtrigger.stores.mongo_layouts import MongoLayouts
 from mtrigger.stores.mongo_leases import MongoLeases, held_by
+from mtrigger.stores.mongo_memories import MongoMemories
 from mtrigger.stores.mongo_records import MongoRecords
+from mtrigger.stores.mongo_wishes import MongoWishes
 from mtrigger.stores.outcomes import Settling, settling
 from mtrigger.stores.rows import (
     Row,
@@ -58,6 +62,9 @@ class MongoStore(MongoRecords):
         self._checkpoints = state.get_collection("checkpoints")
         self.outage = StateOutage(fence)
         self.gaps: Gaps = MongoGaps(state, self.outage)
+        self.destinations = MongoDestinations(state, self.outage)
+        self.memories = MongoMemories(state, self.outage)
+        self.wishes = MongoWishes(state, self.outage)
         self.leases: Leases = MongoLeases(self._checkpoints)
         self.layouts: Layouts = MongoLayouts(state, self.outage)
 
@@ -81,6 +88,9 @@ class MongoStore(MongoRecords):
             expireAfterSeconds=0,
             partialFilterExpression={"expires_at": {"$exists": True}},
         )
+        await self.memories.open()
+        await self.wishes.open()
+        await self.destinations.open()
 
     async def close(self) -> None:
         """Nothing to release: the client belongs to whoever made it."""
@@ -231,6 +241,8 @@ class MongoStore(MongoRecords):
     async def settle(self, settlements: Sequence[Settlement]) -> AbstractSet[str]:
         # Two writes, one after the other: an unordered bulk could settle a death and fail to insert what it
         # owes.
+        if memories := [settlement.remembers for settlement in settlements if settlement.remembers]:
+            await self.memories.keep(memories)
         owed = [delivery for settlement in settlements for delivery in settlement.owes]
         new = await self.add(owed) if owed else frozenset()
         await self._settle(settling(settlements))

@@ -83,7 +83,7 @@ def _closed(closing: _Closing) -> dict[str, Any]:
 
 def _failing(settlement: Settlement, outcome: Retrying | Dead) -> UpdateOne:
     delivery, number = settlement.delivery, settlement.delivery.attempts + 1
-    fields: dict[str, Any] = {"attempts": number, "error": outcome.error}
+    fields: dict[str, Any] = {"attempts": number, "error": outcome.error, "admitted": True}
     update: dict[str, Any] = {"$set": fields}
     if isinstance(outcome, Retrying):
         status = Status.RETRYING

@@ -35,7 +35,7 @@ _ATTEMPT = {"number", "at", "took", "outcome", "detail"}
 
 def delivery_row(delivery: Delivery) -> dict[str, Any]:
     """The row of a delivery that has just become owed."""
-    return {
+    row: dict[str, Any] = {
         "_id": delivery.id,
         "rule": delivery.rule,
         "action": delivery.action,
@@ -49,6 +49,9 @@ def delivery_row(delivery: Delivery) -> dict[str, Any]:
         "event": delivery.event.to_row(),
         "log": [],
     }
+    if delivery.depth:
+        row["depth"] = delivery.depth
+    return row
 
 
 def stored(raw: bytes, options: Options) -> Row:
@@ -71,6 +74,8 @@ def read_delivery(row: Row) -> Delivery:
         created_at=row.get("created_at") or datetime.fromtimestamp(0, UTC),
         attempts=row.get("attempts", 0),
         due_at=row.get("due_at"),
+        admitted=row.get("admitted", False),
+        depth=row.get("depth", 0),
     )
 
 

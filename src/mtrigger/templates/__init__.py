@@ -7,14 +7,17 @@ names it; a rendering is bounded in output and in work, and is never handed out 
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, TemplateNotFound, TemplateSyntaxError, Undefined, nodes
+from jinja2 import Environment, TemplateNotFound, TemplateSyntaxError, Undefined, nodes
 from jinja2 import Template as CompiledTemplate
 from jinja2.environment import TemplateExpression
 
 from mtrigger.templates.environment import SandboxEnvironment, escapes
+from mtrigger.templates.folder import ConfinedLoader
+from mtrigger.templates.pieces import address_piece, escaped_piece
 from mtrigger.templates.rendering import MOST_CHARACTERS, RenderError, collect, scope_of, work_bounded
 from mtrigger.templates.syntax import (
     foreign_names,
@@ -42,10 +45,10 @@ __all__ = [
     "scope_of",
 ]
 
-SCOPE_NAMES = frozenset({"document", "before", "event", "rule", "delivery", "changed", "now"})
+OF_ONE_EVENT = ("document", "before", "event", "rule", "delivery", "changed", "now")
+OF_MANY_EVENTS = ("held_back", "count", "group", "documents", "more", "sums", "resolved")
+SCOPE_NAMES = frozenset({*OF_ONE_EVENT, *OF_MANY_EVENTS})
 """The names every action's templates see."""
-
-_ADDRESS_SEPARATORS = str.maketrans("", "", ',;<>"\\')
 
 
 class TemplateMistake(Exception):  # noqa: N818 - a mistake in a file, as in errors.Mistake
@@ -120,9 +123,10 @@ class Templates:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        self._environment = SandboxEnvironment(_ConfinedLoader(folder) if folder is not None else None)
+        self._environment = SandboxEnvironment(ConfinedLoader(folder) if folder is not None else None)
         self._html = self._environment.overlay(autoescape=_escapes_unnamed)
-        self._addresses = self._environment.overlay(finalize=_address_piece)
+        self._addresses = self._environment.overlay(finalize=address_piece)
+        self._escaping: dict[Callable[[str], str], SandboxEnvironment] = {}
         self._inline: dict[tuple[str, str], Template] = {}
         self._files: dict[str, Template] = {}
         self._trees: dict[str, nodes.Template] = {}
@@ -145,6 +149,15 @@ class Templates:
         if only_expression(self._environment, self.text(source).source) is not None:
             return self.text(source)
         return self._compile("address", source, self._addresses)
+
+    def escaped(self, source: str, escape: Callable[[str], str]) -> Template:
+        """An inline template whose values go through `escape` once they are text, for the markup of a chat.
+        Raises TemplateMistake."""
+        if escape not in self._escaping:
+            self._escaping[escape] = self._environment.overlay(
+                autoescape=True, finalize=partial(escaped_piece, escape)
+            )
+        return self._compile(f"escaped by {escape.__qualname__}", source, self._escaping[escape])
 
     def value(self, source: str) -> ValueTemplate:
         """An inline template for a value that may keep its type. Raises TemplateMistake."""
@@ -180,7 +193,7 @@ class Templates:
         group: dict[str, nodes.Template] = {}
         self._gather(template.name, template.source, group)
         for file, line, name in foreign_names(group, names | self._environment.globals.keys()):
-            close = difflib.get_close_matches(name, names, n=1)
+            close = difflib.get_close_matches(name, OF_ONE_EVENT, n=1)
             hint = (
                 f"did you mean {close[0]!r}?"
                 if close
@@ -259,25 +272,6 @@ class Templates:
         close = difflib.get_close_matches(name, self._environment.loader.list_templates(), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         return f"there is no template {name!r} in {self.folder}{hint}"
-
-
-class _ConfinedLoader(FileSystemLoader):
-    """Files of one folder. Links may point anywhere within it (as Kubernetes mounts do) but not out of it."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self._root = folder.resolve()
-
-    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
-        contents, filename, uptodate = super().get_source(environment, template)
-        if not Path(filename).resolve().is_relative_to(self._root):
-            raise TemplateNotFound(template)
-        return contents, template, uptodate  # errors speak of the name, not of the path
-
-
-def _address_piece(value: Any) -> Any:
-    shown = printed(value)
-    return shown.translate(_ADDRESS_SEPARATORS) if isinstance(shown, str) else shown
 
 
 def _escapes_unnamed(name: str | None) -> bool:

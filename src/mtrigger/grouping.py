@@ -1,0 +1,53 @@
+"""Which group an event belongs to (`per:` of throttle, digest, count and absent). Pure.
+
+Promise: the name of a group depends on the values alone, with their BSON types, so it is the same whenever
+and wherever the event is read.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bson import json_util
+
+from mtrigger.events import ChangeEvent
+from mtrigger.quiet import Per
+
+_CANONICAL = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL)
+_LONGEST_SHOWN = 100
+
+
+def group_of(event: ChangeEvent, per: Per) -> dict[str, Any]:
+    """The values at the paths `per` in the document of `event` (of a delete: its last known state, else its
+    key), by path; None where there is none."""
+    document = event.document if event.document is not None else event.key
+    return {path: _value_at(document, path.split(".")) for path in per}
+
+
+def group_id(group: Mapping[str, Any]) -> str:
+    """The name of a group: 20 hexadecimal digits, "*" for the only one."""
+    if not group:
+        return "*"
+    text = json_util.dumps(list(group.values()), json_options=_CANONICAL)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def shown_group(group: Mapping[str, Any]) -> str:
+    """A group for people: `customer.id = 17`; empty for the only one."""
+    return ", ".join(f"{path} = {_shown(value)}" for path, value in group.items())
+
+
+def _shown(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
+
+def _value_at(value: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        if isinstance(value, Mapping):
+            value = value.get(name)
+        elif isinstance(value, list) and name.isdigit() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            return None
+    return value
