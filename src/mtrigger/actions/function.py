@@ -6,14 +6,9 @@ for (`document`, `event`, `before`, `rule`, `delivery`, `changed`, `now`), or wi
 takes two arguments of other names.
 """
 
-import asyncio
-import contextvars
 import importlib
 import inspect
-import logging
 import re
-import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -23,16 +18,15 @@ from bson import ObjectId
 from pydantic import AfterValidator, Field
 
 from mtrigger.actions.base import ActionConfig, ActionKind, ConfigMistake, Preview, Work
+from mtrigger.actions.blocking import BlockingCalls
 from mtrigger.actions.services import Services
 from mtrigger.config_types import Timeout, closest
 from mtrigger.supervision.cutting import TimeLimit
-from mtrigger.supervision.threads import DaemonThreads
 from mtrigger.templates import SCOPE_NAMES, Templates
 
 THREADS = 32
 """Calls of plain functions at the same time, those of all rules together; further ones wait for a thread."""
 
-_logger = logging.getLogger(__name__)
 _SHOWN_OF_RESULT = 200
 _TARGET = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
 
@@ -56,29 +50,12 @@ class FunctionMistake(Exception):  # noqa: N818 - like TemplateMistake, a user's
     """The function cannot be used as it is; the message says why."""
 
 
-class _Overdue:
-    """Counts threads that outlived their timeout. A thread cannot be stopped from outside, so each goes on,
-    and keeps its place among the threads that run functions, until the function returns."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._count = 0
-
-    def change(self, by: int) -> int:
-        with self._lock:
-            self._count += by
-            return self._count
-
-
-_overdue = _Overdue()
+_calls = BlockingCalls(THREADS)
 
 
 def overdue_threads() -> int:
     """How many functions still run in a thread although their time was up."""
-    return _overdue.change(0)
-
-
-_threads = DaemonThreads(THREADS)
+    return _calls.overdue
 
 
 class Function:
@@ -105,18 +82,8 @@ class Function:
         return await self._awaited(self._function(*positional, **named))
 
     async def _in_a_thread(self, positional: Sequence[Any], named: Mapping[str, Any]) -> Any:
-        call = _Call(self._target, partial(self._function, *positional, **named))
-        future = asyncio.wrap_future(_threads.submit(partial(contextvars.copy_context().run, call)))
-        try:
-            while not future.done() and (left := self._timeout - call.seconds) > 0:
-                await asyncio.wait((future,), timeout=left)
-        finally:
-            late = future.cancel()  # one that has ended stays as it is, one that has not begun never will
-        if late:
-            overdue = call.abandon()
-            note = f"; its thread cannot be stopped and goes on ({overdue} such now)" if overdue else ""
-            raise self._too_long(note)
-        result = future.result()
+        call = partial(self._function, *positional, **named)
+        result = await _calls.run(self._target, call, self._timeout)
         return await self._awaited(result) if inspect.isawaitable(result) else result
 
     async def _awaited(self, result: Awaitable[Any]) -> Any:
@@ -126,10 +93,7 @@ class Function:
         except TimeoutError:
             if not limited.expired:
                 raise  # the function's own
-            raise self._too_long() from None
-
-    def _too_long(self, note: str = "") -> TimeoutError:
-        return TimeoutError(f"{self._target} took longer than {self._timeout:g} s{note}")
+            raise TimeoutError(f"{self._target} took longer than {self._timeout:g} s") from None
 
     def preview(self, work: Work) -> Preview:
         """Which function would be called with which arguments."""
@@ -137,49 +101,6 @@ class Function:
         names = ", ".join(named) or ("document, event" if positional else "")
         call = f"{self._target}({names})"
         return Preview(f"function: {call}", {"Call": call})
-
-
-class _Call:
-    """One call in a thread, which may be given up while it runs. Its time is counted from its beginning, so
-    waiting for a thread costs nothing."""
-
-    def __init__(self, name: str, function: Callable[[], Any]) -> None:
-        self._name = name
-        self._function = function
-        self._lock = threading.Lock()
-        self._began: float | None = None
-        self._running = False
-        self._abandoned = False
-
-    @property
-    def seconds(self) -> float:
-        """How long it has run, 0 while it waits for a thread."""
-        return time.monotonic() - self._began if self._began is not None else 0.0
-
-    def __call__(self) -> Any:
-        with self._lock:
-            self._began = time.monotonic()
-            self._running = True
-        try:
-            return self._function()
-        except StopIteration as error:  # cannot be set on a future: the waiting task would never be told
-            raise RuntimeError(f"{self._name} raised StopIteration") from error
-        except SystemExit as error:
-            raise RuntimeError(f"{self._name} called sys.exit({error.code!r})") from error
-        finally:
-            with self._lock:
-                self._running = False
-                if self._abandoned:
-                    _overdue.change(-1)
-                    _logger.warning("%s has ended, after its time was up", self._name)
-
-    def abandon(self) -> int:
-        """Stop waiting for it. Returns how many such threads go on now, 0 if this one has ended."""
-        with self._lock:
-            if not self._running:
-                return 0
-            self._abandoned = True
-            return _overdue.change(1)
 
 
 def find_function(target: str) -> Callable[..., Any]:

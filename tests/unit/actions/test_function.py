@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mtrigger.actions import function as function_module
+from mtrigger.actions.blocking import BlockingCalls
 from mtrigger.actions.function import (
     KIND,
     Function,
@@ -18,7 +19,6 @@ from mtrigger.actions.function import (
 )
 from mtrigger.actions.services import Services
 from mtrigger.errors import PermanentError, RetryLater
-from mtrigger.supervision.threads import DaemonThreads
 from mtrigger.templates import Templates
 from support import user_functions
 from support.polling import eventually
@@ -95,7 +95,7 @@ async def test_an_async_function_that_takes_too_long_is_cancelled() -> None:
 
 async def test_waiting_for_a_thread_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time of a call runs from its beginning: others that take long cost it no attempt."""
-    monkeypatch.setattr(function_module, "_threads", DaemonThreads(1))
+    monkeypatch.setattr(function_module, "_calls", BlockingCalls(1))
     user_functions.release.clear()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(function("waits").run(WORK))
