@@ -15,10 +15,12 @@ from mtrigger.actions.email_settings import (
     AttachmentConfig,
     EmailConfig,
     email_mistakes,
+    email_needs,
     email_reads,
     is_markup,
     text_sibling,
 )
+from mtrigger.actions.held_back import HELD_BACK, held_back_note
 from mtrigger.actions.mail_message import Attachment, Mail, mail_bytes
 from mtrigger.actions.mail_text import text_from_html
 from mtrigger.actions.services import Services
@@ -40,9 +42,14 @@ class EmailAction:
     """One `email` entry of a rule, its templates compiled."""
 
     def __init__(self, config: EmailConfig, services: Services) -> None:
-        self._smtp = services.smtp
+        server = config.own_server()
+        self._server = str(server) if server is not None else ""
+        self._smtp = services.mail_pool(server) if server is not None else services.smtp
+        own_sender = server.default_sender if server is not None else ""
         address = services.templates.address
-        self._sender = address(config.sender if config.sender is not None else services.mail_from)
+        self._sender = address(
+            config.sender if config.sender is not None else own_sender or services.mail_from
+        )
         self._people = {
             "to": [address(source) for source in config.to],
             "cc": [address(source) for source in config.cc],
@@ -52,9 +59,14 @@ class EmailAction:
         self._subject = services.templates.text(config.subject)
         self._html, self._text = _bodies(config, services.templates)
         self._attachments = [_AttachmentTemplate(entry, services.templates) for entry in config.attachments]
+        read = email_reads(config, services.templates)
+        self._tells_what_was_held_back = read is not None and HELD_BACK in read
 
     async def run(self, work: Work) -> str:
-        """Send the mail; returns the server's answer. Raises PermanentError or MailNotSent."""
+        """Send the mail; returns the server's answer. Raises PermanentError, MailNotSent or, before there is
+        a mail, DestinationDown."""
+        if self._smtp is not None:
+            self._smtp.check()
         mail = self._compose(work)
         message = mail_bytes(mail)
         if self._smtp is None:
@@ -77,6 +89,7 @@ class EmailAction:
             "Text": mail.text or "",
             "HTML": mail.html or "",
             "Attachments": "\n".join(f"{file.name} ({len(file.content)} bytes)" for file in mail.attachments),
+            "Mail server": self._server,
             "Headers": message.partition(b"\r\n\r\n")[0].decode("utf-8").replace("\r\n", "\n"),
         }
         return Preview(
@@ -90,10 +103,7 @@ class EmailAction:
         if not (people["to"] or people["cc"] or people["bcc"]):
             raise PermanentError("the mail has no recipient: all of its addresses are empty")
         sender = _sender(self._sender, scope)
-        html = _inlined(_rendered("html", self._html, scope)) if self._html is not None else None
-        text = _rendered("text", self._text, scope) if self._text is not None else None
-        if text is None and html is not None:
-            text = text_from_html(html)
+        html, text = self._body(work, scope)
         now = scope.get("now")
         return Mail(
             sender=sender,
@@ -113,6 +123,20 @@ class EmailAction:
                 "X-Mtrigger-Delivery": work.delivery_id,
             },
         )
+
+    def _body(self, work: Work, scope: Scope) -> tuple[str | None, str | None]:
+        """The HTML and the text, each with a last paragraph on what was held back that nothing else tells."""
+        note = "" if self._tells_what_was_held_back else held_back_note(work, "mail")
+        html = text = None
+        if self._html is not None:
+            paragraph = f"\n<p>{note}</p>\n" if note else ""  # behind </body>, which readers put into it
+            html = _inlined(_rendered("html", self._html, scope) + paragraph)
+        if self._text is not None:
+            text = _rendered("text", self._text, scope)
+            text = f"{text.rstrip()}\n\n{note}\n" if note else text
+        elif html is not None:
+            text = text_from_html(html)
+        return html, text
 
 
 class _AttachmentTemplate:
@@ -206,5 +230,5 @@ KIND = ActionKind(
     mistakes=email_mistakes,
     reads=email_reads,
     open=EmailAction,
-    needs=frozenset({"smtp"}),
+    needs=email_needs,
 )

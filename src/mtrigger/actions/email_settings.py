@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from mtrigger.actions.addresses import parse_address, parse_addresses
-from mtrigger.actions.base import ActionConfig, ConfigMistake
+from mtrigger.actions.base import ActionConfig, ConfigMistake, Need
+from mtrigger.actions.smtp_server import SmtpServer
 from mtrigger.actions.template_texts import names_in, text_mistakes
 from mtrigger.config_types import OneOrMore
+from mtrigger.errors import SettingsError
 from mtrigger.templates import TemplateMistake, Templates, escapes, is_static
 
 Path = tuple[str | int, ...]
@@ -40,6 +42,13 @@ class EmailConfig(ActionConfig):
     html: str | None = Field(None, description="The body, in place, as HTML")
     text: str | None = Field(None, description="The body as plain text, or the text part beside the HTML")
     attachments: tuple[AttachmentConfig, ...] = Field((), description="Files that go with the mail")
+    smtp: SecretStr | None = Field(
+        None, description="A mail server of its own (default: MTRIGGER_SMTP_URL). Not a template"
+    )
+
+    def own_server(self) -> SmtpServer | None:
+        """The server in `smtp:`, None where there is none. Raises SettingsError."""
+        return SmtpServer.parse(self.smtp.get_secret_value(), "`smtp`") if self.smtp is not None else None
 
 
 def email_mistakes(config: EmailConfig, templates: Templates) -> Iterator[ConfigMistake]:
@@ -57,10 +66,19 @@ def email_mistakes(config: EmailConfig, templates: Templates) -> Iterator[Config
             yield from _recipient_mistakes(source, path, templates)
     if config.sender is not None:
         yield from _sender_mistakes(config.sender, templates)
+    try:
+        config.own_server()
+    except SettingsError as error:
+        yield ConfigMistake(("smtp",), str(error))
     yield from text_mistakes(config.subject, ("subject",), templates)
     yield from _body_mistakes(config, templates)
     for place, attachment in enumerate(config.attachments):
         yield from _attachment_mistakes(attachment, ("attachments", place), templates)
+
+
+def email_needs(config: EmailConfig) -> frozenset[Need]:
+    """The mail server for all rules, unless the mail has one of its own."""
+    return frozenset({"smtp"}) if config.smtp is None else frozenset()
 
 
 def email_reads(config: EmailConfig, templates: Templates) -> frozenset[str] | None:

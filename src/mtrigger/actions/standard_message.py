@@ -3,6 +3,7 @@
 from typing import Any
 
 from mtrigger.actions.base import Work
+from mtrigger.actions.held_back import HELD_BACK, held_back
 from mtrigger.templates import printed
 
 
@@ -16,10 +17,10 @@ def standard_message(work: Work) -> dict[str, Any]:
 
 
 def standard_data(work: Work) -> dict[str, Any]:
-    """Its `data`: the change, and which delivery tells of it."""
+    """Its `data`: the change, which delivery tells of it, and how many like it were held back, if any."""
     scope = work.scope
     event = scope["event"]
-    return {
+    data = {
         "rule": work.rule,
         "operation": event["operation"],
         "namespace": f"{event['database']}.{event['collection']}",
@@ -28,3 +29,6 @@ def standard_data(work: Work) -> dict[str, Any]:
         "changed": scope["changed"],
         "delivery_id": work.delivery_id,
     }
+    if count := held_back(work):
+        data[HELD_BACK] = count
+    return data

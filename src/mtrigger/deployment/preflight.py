@@ -99,12 +99,12 @@ def _reads_document(rule: Rule) -> bool:
 
 
 def _mail(rule: Rule) -> Iterable[Finding]:
-    if any("smtp" in actions.kind(action.kind).needs for action in rule.actions):
+    if any("smtp" in actions.kind(action.kind).needs(action.config) for action in rule.actions):
         yield Finding(
             rule.name,
             "sends e-mail, but no mail server is set. Set MTRIGGER_SMTP_URL, for example "
             "smtp://user:password@mail.example.com:587 (to try it out: run `mtrigger mailbox` and set "
-            "smtp://localhost:1025?tls=none)",
+            "smtp://localhost:1025?tls=none), or give the action its own `smtp:`",
             grave=True,
         )
 

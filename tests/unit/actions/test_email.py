@@ -76,10 +76,12 @@ def mistakes(
         yield mistake.path, place + mistake.message
 
 
-def test_email_is_a_kind_that_needs_a_mail_server() -> None:
+def test_email_is_a_kind_that_needs_a_mail_server_unless_it_brings_its_own() -> None:
     """The registry finds it, and the engine can ask what it needs."""
     assert kind("email") is KIND
-    assert KIND.needs == {"smtp"}
+    mail = {"to": "a@example.com", "subject": "s", "text": "t"}
+    assert KIND.needs(KIND.config.model_validate(mail)) == {"smtp"}
+    assert KIND.needs(KIND.config.model_validate({**mail, "smtp": "smtp://mail.example"})) == frozenset()
 
 
 def test_every_string_is_a_template() -> None:
