@@ -13,7 +13,11 @@ from mtrigger.actions.base import ActionKind
 BUILT_IN = {
     "email": "mtrigger.actions.email",
     "webhook": "mtrigger.actions.webhook",
+    "slack": "mtrigger.actions.slack",
+    "teams": "mtrigger.actions.teams",
     "function": "mtrigger.actions.function",
+    "command": "mtrigger.actions.command",
+    "notify": "mtrigger.actions.notify",
     "log": "mtrigger.actions.log",
 }
 """The name of a kind in `do:` -> the module that holds it, as `KIND`."""

@@ -1,5 +1,6 @@
 """A webhook's request: the message, its signature, and what can never be part of it."""
 
+import base64
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -8,10 +9,12 @@ import pytest
 from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 from bson.objectid import ObjectId
+from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from mtrigger.actions.services import Services
-from mtrigger.actions.webhook import KIND, Webhook, WebhookConfig, signature, signing_key
+from mtrigger.actions.webhook import KIND, Webhook, WebhookConfig
+from mtrigger.actions.webhook_signing import signature, signing_key
 from mtrigger.errors import PermanentError
 from mtrigger.templates import Templates
 from support.works import DELIVERY_ID, work_for_document
@@ -71,12 +74,59 @@ def test_a_signature_is_accepted_by_the_reference_implementation(secret: str) ->
     """The package `standardwebhooks` verifies it, and refuses it for another body."""
     body = '{"a": "ü"}'
     timestamp = int(datetime.now(UTC).timestamp())
-    made = signature(signing_key(secret), DELIVERY_ID, timestamp, body.encode())
+    made = signature([signing_key(secret)], DELIVERY_ID, timestamp, body.encode())
     headers = {"webhook-id": DELIVERY_ID, "webhook-timestamp": str(timestamp), "webhook-signature": made}
     verifier = Verifier(secret if secret == WHSEC else secret.encode())
     assert verifier.verify(body, headers) == {"a": "ü"}
     with pytest.raises(Exception, match="No matching signature"):
         verifier.verify(body + " ", headers)
+
+
+def test_while_a_secret_is_changed_either_of_two_verifies() -> None:
+    """Signatures by the new one and by the old one, parted by a space; a third one fits none of them."""
+    old, new, other = (f"whsec_{base64.b64encode(name * 8).decode()}" for name in (b"old", b"new", b"oth"))
+    body = b'{"a": 1}'
+    timestamp = int(datetime.now(UTC).timestamp())
+    made = signature([signing_key(new), signing_key(old)], DELIVERY_ID, timestamp, body)
+    headers = {"webhook-id": DELIVERY_ID, "webhook-timestamp": str(timestamp), "webhook-signature": made}
+
+    assert [part.partition(",")[0] for part in made.split(" ")] == ["v1", "v1"]
+    for secret in (old, new):
+        assert Verifier(secret).verify(body, headers) == {"a": 1}
+    with pytest.raises(Exception, match="No matching signature"):
+        Verifier(other).verify(body, headers)
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_é"])
+def test_a_secret_that_signs_nothing_is_a_mistake(secret: str) -> None:
+    """Also as the second of two; anybody could sign with an empty one. The place is told, not the secret."""
+    for given, path in ((secret, ("secret",)), (["fine", secret], ("secret", 1))):
+        config = WebhookConfig.model_validate({"url": URL, "secret": given})
+        assert [mistake.path for mistake in KIND.mistakes(config, Templates(None))] == [path]
+
+
+def test_a_message_says_how_many_were_held_back_if_any_were() -> None:
+    """So that a receiver can tell, whoever wrote the rule."""
+    plain = webhook().preview(work_for_document({}, held_back=0))
+    told = webhook().preview(work_for_document({}, held_back=3))
+    assert "held_back" not in json.loads(plain.parts["Body"])["data"]
+    assert json.loads(told.parts["Body"])["data"]["held_back"] == 3
+
+
+def test_a_format_beside_a_body_is_a_mistake() -> None:
+    """It would mean nothing, whichever format it is; `body: null` is a body."""
+    for body in ({"a": 1}, None):
+        config = WebhookConfig.model_validate({"url": URL, "format": "standard", "body": body})
+        (mistake,) = KIND.mistakes(config, Templates(None))
+        assert mistake.path == ("format",)
+        assert "keep one of the two" in mistake.message
+
+
+@pytest.mark.parametrize("status", [200, 399, 600, "404", True])
+def test_only_statuses_of_failure_can_be_tried_again(status: object) -> None:
+    """Numbers from 400 to 599."""
+    with pytest.raises(ValidationError):
+        WebhookConfig.model_validate({"url": URL, "retry_on": [status]})
 
 
 def test_a_json_body_keeps_the_types_that_json_knows() -> None:
