@@ -15,6 +15,7 @@ from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Any
 
+from mtrigger.actions.breakers import Breakers
 from mtrigger.deliveries import Delivery
 from mtrigger.matching import Matcher
 from mtrigger.running.attempting import Complete, Runner, as_stored, loaded
@@ -23,6 +24,7 @@ from mtrigger.running.handling import Handling
 from mtrigger.running.lanes import Line
 from mtrigger.running.limits import RuleLimits
 from mtrigger.running.settling import Settler
+from mtrigger.running.waiting import WaitingLanes
 from mtrigger.stores.base import LineKey, Outbox
 from mtrigger.supervision import steady_time
 from mtrigger.supervision.supervising import part, pause, until
@@ -47,11 +49,14 @@ LONGEST_TURN = 0.005
 class Dispatcher:
     """Runs the deliveries of one partition: `serve` and `load` first, then `run`, and `offer` beside it."""
 
-    def __init__(self, outbox: Outbox, partition: str, complete: Complete = as_stored) -> None:
+    def __init__(
+        self, outbox: Outbox, partition: str, breakers: Breakers, complete: Complete = as_stored
+    ) -> None:
         self._outbox = outbox
         self._partition = partition
         self._settler = Settler(outbox, self.offer)
-        self._handling = Handling(outbox, self._settler, complete)
+        self._waiting = WaitingLanes(breakers, self._wake)
+        self._handling = Handling(outbox, self._settler, complete, self._waiting)
         self._limits = RuleLimits()
         self._lines: dict[LineKey, Line] = {}
         self._runners: Mapping[LineKey, Runner] = {}
@@ -97,9 +102,11 @@ class Dispatcher:
     async def run(self) -> None:
         """Run deliveries until `drain` has ended. Raises what a task of its own died of; what could not be
         written then is named in the log."""
+        self._waiting.begin()
         try:
             await self._run()
         finally:
+            self._waiting.end()
             tell_unwritten(self._settler.unwritten)
 
     async def _run(self) -> None:
@@ -193,6 +200,12 @@ class Dispatcher:
         if line.wants_more and key not in self._loading:
             self._loading.add(key)
             self._start(f"loading of {key.action} of rule {key.rule}", self._load_more(key, line))
+
+    def _wake(self, key: LineKey, lanes: AbstractSet[str]) -> int:
+        line = self._lines.get(key)
+        woken = line.wake(lanes) if line is not None else 0
+        self._pump(key)
+        return woken
 
     def _set_timer(self, key: LineKey, line: Line) -> None:
         if (timer := self._timers.pop(key, None)) is not None:

@@ -25,6 +25,7 @@ from mtrigger.errors import RulesError, SettingsError
 from mtrigger.loading import RuleSet, default_templates, load
 from mtrigger.logs import labelled
 from mtrigger.matching import Matcher
+from mtrigger.ownership.processes import this_process
 from mtrigger.ownership.sharing import share
 from mtrigger.ownership.standby import Owned, owned
 from mtrigger.partitions import Partition, dealt
@@ -33,6 +34,7 @@ from mtrigger.position.recovering import Policies
 from mtrigger.position.repartitioning import divided
 from mtrigger.position.starting import LayoutChangedError, counted, place
 from mtrigger.reloading import RuleFiles
+from mtrigger.running.destination_report import report
 from mtrigger.running.dry_run import Rehearsal
 from mtrigger.settings import Settings
 from mtrigger.stores.base import Checkpoint, LineKey, Store
@@ -162,8 +164,10 @@ class Engine:
                     parts.create_task(self._serve(partition, layout, stop), name=f"partition {partition}")
                     for partition in mine
                 ]
+                telling = self._report(stop.requested)
+                reporting = parts.create_task(part("report of destinations", telling), name="reporting")
                 sharing = parts.create_task(part("sharing", self._share(mine, stop)), name="sharing")
-                await until(stop.requested, (reloading, sharing, *serving))
+                await until(stop.requested, (reloading, reporting, sharing, *serving))
                 log.info("stopping: what was read is stored, what runs may end (again to hurry)")
                 reloading.cancel()
         except BaseExceptionGroup as group:
@@ -181,6 +185,10 @@ class Engine:
             return
         names = [partition.name for partition in mine]
         await share(self._store.leases, names, self._settings.lease, give, stop.requested)
+
+    async def _report(self, ending: asyncio.Event) -> None:
+        """Say in the state database which destinations are down."""
+        await report(self._services.breakers, self._store.destinations, str(this_process()), ending)
 
     async def _serve(self, partition: Partition, layout: Layout, stop: Stop) -> None:
         """Wait for a partition and run its pipeline, again and again while it is given up, until `stop`."""
@@ -216,7 +224,8 @@ class Engine:
             if adopted:
                 log.info("owed or dead before the stream was divided so: %d of its deliveries", adopted)
         policies = Policies(settings.state_db, settings.on_history_lost, settings.on_invalid_token)
-        pipeline = Pipeline(self._client, partition, stream, policies, settings.drain)
+        breakers = self._services.breakers
+        pipeline = Pipeline(self._client, partition, stream, policies, settings.drain, breakers)
         async with self._changing:
             if self._files.changed():
                 await self._take_over_rules()

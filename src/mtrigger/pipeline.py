@@ -13,6 +13,7 @@ from typing import Any
 
 from pymongo import AsyncMongoClient
 
+from mtrigger.actions.breakers import Breakers
 from mtrigger.dispatcher import Dispatcher, Runner
 from mtrigger.matching import Matcher
 from mtrigger.ownership.standby import Owned
@@ -50,13 +51,15 @@ class Pipeline:
         stream: Owned,
         policies: Policies,
         drain: float,
+        breakers: Breakers,
     ) -> None:
         self._client = client
         self._partition = partition
         self._stream = stream
         self._policies = policies
         self._drain_seconds = drain
-        self._dispatcher = Dispatcher(stream.store, partition.name, Documents(client).complete)
+        complete = Documents(client).complete
+        self._dispatcher = Dispatcher(stream.store, partition.name, breakers, complete)
 
     async def start(self, rules: InForce) -> None:
         """Load what is owed, before anything is read."""

@@ -14,6 +14,7 @@ from pymongo import AsyncMongoClient
 
 from mtrigger import dispatcher as dispatcher_module
 from mtrigger.actions.base import Work
+from mtrigger.actions.breakers import Breakers
 from mtrigger.deliveries import Dead, Delivery, Retrying, Status
 from mtrigger.deployment.connecting import connect
 from mtrigger.dispatcher import Dispatcher
@@ -52,7 +53,7 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def running(store: MongoStore, action: Recorder, drain: float = 30.0) -> AsyncIterator[Dispatcher]:
     """A dispatcher as the engine runs it, drained in the end."""
-    dispatcher = Dispatcher(store, PARTITION)
+    dispatcher = Dispatcher(store, PARTITION, Breakers())
     await dispatcher.serve(runners_of(action, RULE))
     await dispatcher.load()
     async with asyncio.TaskGroup() as tasks:
@@ -420,7 +421,7 @@ async def test_an_exception_in_a_loop_ends_the_dispatcher_with_it(
         raise DiskError
 
     monkeypatch.setattr(store, "settle", broken)
-    dispatcher = Dispatcher(store, PARTITION)
+    dispatcher = Dispatcher(store, PARTITION, Breakers())
     await dispatcher.serve(runners_of(Recorder(), RULE))
     running = asyncio.create_task(dispatcher.run())
     await asyncio.sleep(0)

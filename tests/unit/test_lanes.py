@@ -455,3 +455,19 @@ def test_a_delivery_is_known_to_be_owed_since_it_was_stored_or_loaded() -> None:
 
     assert line.known_since(old) == later
     assert line.known_since(new) == new.created_at
+
+
+def test_lanes_are_woken_before_their_time() -> None:
+    """Those that were named and wait, the ones that are due first before the others; no others."""
+    line = Line(10)
+    deliveries = [delivery_at(number, lane=lane) for number, lane in enumerate("abcd", start=1)]
+    for delivery in deliveries:
+        line.offer(delivery)
+    for seconds, delivery in zip((30, 20, 10), deliveries, strict=False):
+        assert line.next(NOW) is delivery
+        line.retry(replace(delivery, due_at=NOW + timedelta(seconds=seconds)))
+
+    assert line.wake({"a", "b", "d", "unknown"}) == 2
+    assert [delivery.lane for delivery in drain(line)] == ["d", "b", "a"]
+    assert line.next_due() == NOW + timedelta(seconds=10)
+    assert line.wake({"a"}) == 0

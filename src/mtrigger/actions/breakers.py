@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from mtrigger.actions.breaker import FIRST_PAUSE, Attempt, Breaker
+from mtrigger.redaction import redact_uri
 from mtrigger.supervision.steady_time import clock
 
 log = logging.getLogger(__name__)
@@ -207,8 +208,8 @@ class Reaching:
         self._why = ""
 
     def failed(self, why: str) -> None:
-        """It is not there; `why` holds no secrets."""
-        self._why = why or "no reason is known"
+        """It is not there, because of `why`."""
+        self._why = redact_uri(why) or "no reason is known"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

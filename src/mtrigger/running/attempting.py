@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mtrigger.actions.base import Action
+from mtrigger.actions.breakers import DestinationDown
 from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Retrying
 from mtrigger.errors import MtriggerError, PermanentError, RetryLater
 from mtrigger.events import ChangeEvent
@@ -50,10 +51,12 @@ def now_as_stored() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """No attempt was made, and none is counted: ask again in so many seconds. `reason` says what for."""
+    """No attempt was made, and none is counted: ask again in so many seconds, or once `destination` is up if
+    that is what it waits for. `reason` says what for."""
 
     seconds: float
     reason: str
+    destination: str = ""
 
 
 async def outcome_of(
@@ -72,9 +75,19 @@ async def outcome_of(
         if task is None or task.cancelling():
             raise  # we are stopping
         return _failed(runner, delivery, error)  # the action's own doing: it awaited something cancelled
+    except DestinationDown as down:
+        return _waiting(runner, delivery, down)
     except Exception as error:  # noqa: BLE001 - whatever an action raises, only its own delivery suffers
         return _failed(runner, delivery, error)
     return Delivered(detail)
+
+
+def _waiting(runner: Runner, delivery: Delivery, down: DestinationDown) -> Held | Dead:
+    """What waits for a destination is asked about again when it is too old to wait on."""
+    age, longest = steady_time.seconds_since(delivery.created_at), runner.rule.retry.max_age
+    if age >= longest:
+        return Dead(storable(f"{down} (gave up: older than {longest:g} s)"))
+    return Held(longest - age, str(down), down.destination)
 
 
 def _failed(runner: Runner, delivery: Delivery, error: BaseException) -> Retrying | Dead:

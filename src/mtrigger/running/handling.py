@@ -20,7 +20,8 @@ from mtrigger.running.doubts import Doubts
 from mtrigger.running.gatekeeping import Gatekeeper
 from mtrigger.running.lanes import Line
 from mtrigger.running.settling import Settler
-from mtrigger.stores.base import Outbox
+from mtrigger.running.waiting import WaitingLanes
+from mtrigger.stores.base import LineKey, Outbox
 from mtrigger.supervision import steady_time
 
 TRUSTED_FOR = timedelta(seconds=5)
@@ -33,10 +34,11 @@ LONGEST_HOLD = 60.0
 class Handling:
     """What the attempts of one partition share."""
 
-    def __init__(self, outbox: Outbox, settler: Settler, complete: Complete) -> None:
+    def __init__(self, outbox: Outbox, settler: Settler, complete: Complete, waiting: WaitingLanes) -> None:
         self.doubts = Doubts(outbox)
         self._settler = settler
         self._complete = complete
+        self._waiting = waiting
         self._gatekeeper = Gatekeeper(outbox.memories)
         self._matcher = Matcher(())
 
@@ -56,6 +58,8 @@ class Handling:
         self, line: Line, runner: Runner, delivery: Delivery, permit: AbstractAsyncContextManager[None]
     ) -> None:
         """One attempt at one delivery, if it may be made now; the lane goes on."""
+        key = LineKey(delivery.rule, delivery.action)
+        self._waiting.remove(key, delivery.lane)
         try:
             async with permit:
                 if not await self._still_owed(line, delivery):
@@ -71,6 +75,8 @@ class Handling:
         if isinstance(result, Held):
             wait = timedelta(seconds=min(result.seconds, LONGEST_HOLD))
             line.retry(replace(delivery, due_at=steady_time.now() + wait))
+            if result.destination:
+                self._waiting.add(result.destination, key, delivery.lane)
             return
         took = round(time.perf_counter() - started, 3)
         await self._settle(line, runner, Settlement(delivery, result, at, took), admitted)

@@ -13,6 +13,7 @@ never two of one lane at once. It rests on one invariant: whatever was ever take
 import heapq
 from collections import deque
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 
 from mtrigger.deliveries import Delivery
@@ -154,6 +155,15 @@ class Line:
         delivery = self._lanes[self._ready.popleft()][0]
         self._running.add(delivery.id)
         return delivery
+
+    def wake(self, lanes: AbstractSet[str]) -> int:
+        """Let the first deliveries of those of `lanes` that wait run now. Returns how many lanes did wait."""
+        woken = sorted(entry for entry in self._waiting if entry[1] in lanes)
+        if woken:
+            self._waiting = [entry for entry in self._waiting if entry[1] not in lanes]
+            heapq.heapify(self._waiting)
+            self._ready.extend(lane for _, lane in woken)
+        return len(woken)
 
     def next_due(self) -> datetime | None:
         """When the earliest waiting delivery may run, if any waits."""
