@@ -8,7 +8,7 @@ from typing import Any
 from mtrigger import actions
 from mtrigger.actions.base import ActionKind, ConfigMistake
 from mtrigger.actions.third_party import BrokenKindError
-from mtrigger.config_types import closest
+from mtrigger.loading.channels import kind_of, names, over_channel, unknown_name
 from mtrigger.loading.nodes import Entry, Mapping, Node, Report, Scalar, Sequence, find, merge
 from mtrigger.loading.scalar_text import place_in
 from mtrigger.loading.validation import dotted, shown, validate
@@ -19,10 +19,11 @@ from mtrigger.templates import Templates
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A document that is to become a rule: its values with the folder's defaults under them, the defaults of
-    actions by kind, and whether it is the only one in its file."""
+    actions by kind, the folder's channels by name, and whether it is the only one in its file."""
 
     node: Mapping
     action_defaults: Mapping | None
+    channels: Mapping | None
     alone: bool
 
 
@@ -41,24 +42,30 @@ def compile_actions(draft: Draft, templates: Templates, report: Report) -> tuple
     entries = []
     for place, item in enumerate(items):
         within = ("do", place) if isinstance(do, Sequence) else ("do",)
-        found = _kind_and_settings(item, within, report)
+        found = _kind_and_settings(item, within, draft.channels, report)
         if found is None:
             continue
-        kind, settings = found
+        called, kind, settings = found
         before = len(report.mistakes)
-        config = _config(kind, settings, (*within, kind), draft, templates, report)
+        config = _config(kind, settings, (*within, called), draft, templates, report)
         if config is None or len(report.mistakes) > before:
             continue
         definition = actions.kind(kind)
         for part in definition.split(config):
-            numbers[kind] = numbers.get(kind, 0) + 1
-            name = kind if numbers[kind] == 1 else f"{kind}-{numbers[kind]}"
+            numbers[called] = numbers.get(called, 0) + 1
+            name = called if numbers[called] == 1 else f"{called}-{numbers[called]}"
             reads = definition.reads(part, templates)
             entries.append(RuleAction(name, kind, part, part.concurrency, reads))
     return tuple(entries)
 
 
-def _kind_and_settings(item: Node, within: tuple[str | int, ...], report: Report) -> tuple[str, Entry] | None:
+def _kind_and_settings(
+    item: Node, within: tuple[str | int, ...], channels: Mapping | None, report: Report
+) -> tuple[str, str, Entry] | None:
+    """What an entry of `do` calls its action, the kind that is, and its settings."""
+    if isinstance(item, Scalar) and channels is not None and str(item.value) in channels.entries:
+        nothing = Scalar(item.place, None, "", "", item.end)
+        item = Mapping(item.place, {str(item.value): Entry(item.place, nothing)})
     if not isinstance(item, Mapping):
         report.add(
             item.place,
@@ -67,7 +74,7 @@ def _kind_and_settings(item: Node, within: tuple[str | int, ...], report: Report
         return None
     if len(item.entries) != 1:
         empty = next((key for key, entry in item.entries.items() if _is_empty(entry.node)), None)
-        names = ", ".join(f"`{key}`" for key in item.entries)
+        given = ", ".join(f"`{key}`" for key in item.entries)
         hint = (
             f"indent the settings under `{empty}:`"
             if empty
@@ -75,20 +82,17 @@ def _kind_and_settings(item: Node, within: tuple[str | int, ...], report: Report
             if item.entries
             else f"it is one of: {', '.join(actions.KINDS)}"
         )
-        report.add(item.place, f"`{dotted(within)}` must name one action, not {names or 'none'}; {hint}")
+        report.add(item.place, f"`{dotted(within)}` must name one action, not {given or 'none'}; {hint}")
         return None
-    kind, entry = next(iter(item.entries.items()))
-    if kind not in actions.KINDS:
-        report.add(entry.place, unknown_action(kind))
+    name, entry = next(iter(item.entries.items()))
+    if name in actions.KINDS:
+        return name, name, entry
+    channel = kind_of(channels.get(name)) if channels is not None else None
+    if channel is None:
+        report.add(entry.place, unknown_name(name, tuple(names(channels))))
         return None
-    return kind, entry
-
-
-def unknown_action(kind: str) -> str:
-    """What to say about an action that does not exist."""
-    near = closest(kind, actions.KINDS)
-    hint = f"did you mean `{near}`?" if near else f"it is one of: {', '.join(actions.KINDS)}"
-    return f"there is no action `{kind}`; {hint}"
+    kind, settings = channel
+    return name, kind, over_channel(settings, entry, actions.kind(kind).shorthand)
 
 
 def _is_empty(node: Node) -> bool:

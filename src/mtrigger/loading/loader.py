@@ -14,8 +14,9 @@ from mtrigger import actions
 from mtrigger.actions.third_party import BrokenKindError
 from mtrigger.errors import Mistake, RulesError, SettingsError
 from mtrigger.loading import nodes
+from mtrigger.loading.channels import check_channels, unknown_name
 from mtrigger.loading.compiling import compile_rule, name_of
-from mtrigger.loading.doing import Draft, unknown_action
+from mtrigger.loading.doing import Draft
 from mtrigger.loading.interpolation import Surroundings, fill_in
 from mtrigger.loading.models import Defaults
 from mtrigger.loading.nodes import Place, Report, Source
@@ -79,10 +80,11 @@ def _folder_of(rules: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class _Defaults:
-    """What applies to the rules of one folder: keys of rules, and settings of actions by kind."""
+    """What applies to the rules of one folder: keys of rules, settings of actions by kind, and channels."""
 
     rule: nodes.Mapping | None = None
     actions: nodes.Mapping | None = None
+    channels: nodes.Mapping | None = None
 
 
 _NOTHING = _Defaults()
@@ -133,10 +135,10 @@ class _Loading:
         if not self._check_defaults(documents[0]):
             return inherited
         own = documents[0]
-        actions_node = own.get("actions")
         return _Defaults(
-            _merged(inherited.rule, own.without("actions")),
-            _merged(inherited.actions, actions_node if isinstance(actions_node, nodes.Mapping) else None),
+            _merged(inherited.rule, own.without("actions", "channels")),
+            _merged(inherited.actions, _mapping(own, "actions")),
+            _merged(inherited.channels, _mapping(own, "channels")),
         )
 
     def _check_defaults(self, node: nodes.Mapping) -> bool:
@@ -149,12 +151,14 @@ class _Loading:
         settings = node.get("actions")
         for kind, entry in settings.entries.items() if isinstance(settings, nodes.Mapping) else ():
             if kind not in actions.KINDS:
-                self._report.add(entry.place, unknown_action(kind))
+                self._report.add(entry.place, unknown_name(kind, ()))
             elif isinstance(entry.node, nodes.Mapping):
-                self._check_action_defaults(kind, entry.node)
+                self._check_some_settings(kind, entry.node, ("actions", kind))
+        if (channels := node.get("channels")) is not None:
+            check_channels(channels, self._report, self._check_some_settings)
         return len(self._report.mistakes) == before
 
-    def _check_action_defaults(self, kind: str, node: nodes.Mapping) -> None:
+    def _check_some_settings(self, kind: str, node: nodes.Mapping, path: tuple[str, ...]) -> None:
         from pydantic import ValidationError
 
         try:
@@ -167,7 +171,7 @@ class _Loading:
         except ValidationError as error:
             for detail in error.errors(include_url=False, include_input=False):
                 if detail["loc"] and detail["type"] != "missing":  # the rules give what is missing here
-                    explain(detail, model, node, self._report, ("actions", kind))
+                    explain(detail, model, node, self._report, path)
 
     def read_file(self, file: Path, defaults: _Defaults) -> None:
         """Read the rules of one file."""
@@ -182,7 +186,7 @@ class _Loading:
                 under = under.without("on")  # what is said there is about changes
             merged = nodes.merge(under, node) if under else node
             assert isinstance(merged, nodes.Mapping)
-            draft = Draft(merged, defaults.actions, alone=len(documents) == 1)
+            draft = Draft(merged, defaults.actions, defaults.channels, alone=len(documents) == 1)
             name, place = name_of(draft, self._report)
             self._claim(name, place)
             rule = compile_rule(draft, name, self._templates, self._report)
@@ -236,6 +240,11 @@ class _Loading:
         if mistakes:
             raise RulesError(mistakes)
         return RuleSet(tuple(self._rules), tuple(self._files), self._templates)
+
+
+def _mapping(node: nodes.Mapping, key: str) -> nodes.Mapping | None:
+    value = node.get(key)
+    return value if isinstance(value, nodes.Mapping) else None
 
 
 def _merged(under: nodes.Mapping | None, over: nodes.Mapping | None) -> nodes.Mapping | None:

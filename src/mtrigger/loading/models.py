@@ -176,3 +176,7 @@ class Defaults(Shared):
     actions: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Settings of every action of a kind: {email: {from: …}}"
     )
+    channels: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Actions with settings, by names that `do` may use: {sales: {email: {to: …}}}",
+    )

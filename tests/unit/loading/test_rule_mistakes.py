@@ -2,10 +2,13 @@
 
 import pytest
 
+from mtrigger import actions
+from mtrigger.loading.models import RuleFile
 from support.rules_folder import SMALLEST, RulesFolder
 
 ON = "on: {collection: a.b}\n"
 DO = "do: [{log: x}]\n"
+ALL_KINDS = ", ".join(actions.KINDS)
 LOG = "on: {collection: a.b}\ndo:\n  - log: "
 
 
@@ -18,11 +21,8 @@ LOG = "on: {collection: a.b}\ndo:\n  - log: "
         ("on:\n" + DO, "1:4: `on` must be a mapping (`key: value` lines) (it is empty)"),
         (ON + DO + "whn: a > 1\n", "3:1: unknown key `whn`; did you mean `when`?"),
         (
-            ON + DO + "throttle: {every: 1h}\n",
-            (
-                "3:1: unknown key `throttle`; the keys here are: "
-                "enabled, ordering, retry, concurrency, name, description, on, when, do, tests"
-            ),
+            ON + DO + "xyzzy: {every: 1h}\n",
+            f"3:1: unknown key `xyzzy`; the keys here are: {', '.join(RuleFile.model_fields)}",
         ),
         ("on: {collection: a.b, feilds: [x]}\n" + DO, "1:23: unknown key `feilds`; did you mean `fields`?"),
         (ON + DO + "description: 5\n", "3:14: `description` must be text; put it in quotes (it is `5`)"),
@@ -117,11 +117,11 @@ LOG = "on: {collection: a.b}\ndo:\n  - log: "
         (ON + "do: []\n", "2:5: `do` is empty: a rule needs an action"),
         (
             ON + "do: [log]\n",
-            "2:6: an action is `kind: settings` (kinds: email, webhook, function, log), not `log`",
+            f"2:6: an action is `kind: settings` (kinds: {ALL_KINDS}), not `log`",
         ),
         (
             ON + "do: [{}]\n",
-            "2:6: `do[0]` must name one action, not none; it is one of: email, webhook, function, log",
+            f"2:6: `do[0]` must name one action, not none; it is one of: {ALL_KINDS}",
         ),
         (
             ON + "do:\n  - log:\n    message: x\n",
@@ -174,7 +174,7 @@ LOG = "on: {collection: a.b}\ndo:\n  - log: "
         (ON + "do: [{function: notify}]\n", "2:17: `notify`: a function is written as package.module:name"),
         (
             ON + DO + "tests: [{given: {a: 1}, expect: fire}]\n",
-            "3:33: `fire` is not known here; did you mean `fires`? (one of: fires, ignored)",
+            "3:33: `fire` is not known here; did you mean `fires`? (one of: fires, ignored, suppressed)",
         ),
         (ON + DO + "tests: [{expect: fires}]\n", "3:9: `tests[0].given` is missing"),
         ("- a\n- b\n", "1:1: `key: value` lines are expected here (name, on, when, do …)"),
