@@ -7,6 +7,7 @@ off again.
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -327,7 +328,7 @@ async def test_reopened_deliveries_whose_marking_was_lost_are_handed_out(
     await unsure.reopen(Query())
     proxy.lose_reply("update")
 
-    assert await unsure.take_reopened(PARTITION, 10) == [delivery]
+    assert await unsure.take_reopened(PARTITION, 10) == [replace(delivery, admitted=True)]
     assert proxy.lost == 1
 
 
@@ -393,7 +394,7 @@ async def test_reopened_deliveries_are_not_forgotten_when_the_reply_is_lost(
     await store.reopen(Query())
     await fail(admin, "update", 2, fault)
 
-    assert await store.take_reopened(PARTITION, 10) == [delivery]
+    assert await store.take_reopened(PARTITION, 10) == [replace(delivery, admitted=True)]
     assert await store.take_reopened(PARTITION, 10) == []
 
 

@@ -275,11 +275,12 @@ async def test_a_reopened_delivery_is_handed_out_once_with_its_attempts_ahead(
 
     assert await store.reopen(Query(ids=(delivery.id,))) == 1
 
-    assert await store.take_reopened(PARTITION, 10) == [delivery]
+    tried = replace(delivery, admitted=True)
+    assert await store.take_reopened(PARTITION, 10) == [tried]
     assert await store.take_reopened(PARTITION, 10) == []
     record = await record_of(store, delivery)
     assert (record.status, record.settled_at, len(record.log)) == (Status.PENDING, None, 1)
-    assert await store.owed(PARTITION, LINE, "", 10) == [delivery]
+    assert await store.owed(PARTITION, LINE, "", 10) == [tried]
 
 
 async def test_only_dead_and_retrying_deliveries_can_be_reopened(store: Store) -> None:
@@ -303,9 +304,10 @@ async def test_reopened_deliveries_come_in_order_by_partition_and_in_pages(store
 
     taken = [await store.take_reopened(PARTITION, 2) for _ in range(3)]
 
-    in_order = sorted(deliveries, key=lambda delivery: delivery.position)
+    tried = [replace(delivery, admitted=True) for delivery in deliveries]
+    in_order = sorted(tried, key=lambda delivery: delivery.position)
     assert taken == [in_order[:2], in_order[2:], []]
-    assert await store.take_reopened("main/1", 2) == [elsewhere]
+    assert await store.take_reopened("main/1", 2) == [replace(elsewhere, admitted=True)]
 
 
 async def test_a_reopened_delivery_that_was_discarded_is_not_handed_out(store: Store) -> None:

@@ -87,8 +87,8 @@ MUTANTS = [
     Mutant(
         rule="a document's deliveries share a lane",
         file="planning.py",
-        sound='    if ordering == "none":\n',
-        broken='    if ordering != "rule":\n',
+        sound='    if rule.ordering == "none":\n',
+        broken='    if rule.ordering != "rule":\n',
         test="tests/unit/test_planning.py::test_changes_of_one_document_share_a_lane_and_others_do_not",
     ),
     Mutant(
