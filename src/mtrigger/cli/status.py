@@ -41,7 +41,8 @@ def status(
 
     The position, when it was saved, and how far it is behind the deployment (of the partition that is behind
     most, and of each where there are several); how far back the oplog reaches
-    (when it may be read); and for each action of each rule how many deliveries stand where. With --rules it
+    (when it may be read); the mail servers and hosts that are down, why, and when they are tried again; and
+    for each action of each rule how many deliveries stand where. With --rules it
     also names rules that still owe something but are not there any more: their deliveries wait until they are
     back or are discarded.
     """
@@ -67,6 +68,7 @@ def _names(rules: Path, templates: Path | None) -> frozenset[str]:
 async def _status(where: Addresses, known: frozenset[str] | None) -> dict[str, Any]:
     """Everything `status` shows; `known` are the names of the rules, if they were given."""
     from mtrigger.cli.connecting import state
+    from mtrigger.cli.destinations import found_down
     from mtrigger.cli.divisions import division, earliest
     from mtrigger.cli.owners import owner
 
@@ -75,6 +77,7 @@ async def _status(where: Addresses, known: frozenset[str] | None) -> dict[str, A
         found = [checkpoint for checkpoint in stored if checkpoint is not None]
         owners = {checkpoint.stream: await owner(store, checkpoint.stream) for checkpoint in found}
         tallies, gaps = await store.tallies(), await store.gaps.all()
+        down = await found_down(store)
     checkpoint = earliest(found)
     warnings: list[str] = []
     times = await _times(where.uri, checkpoint, warnings) if where.uri else _Times(None, None)
@@ -94,6 +97,7 @@ async def _status(where: Addresses, known: frozenset[str] | None) -> dict[str, A
         "lines": lines,
         "dead": sum(tally.counts.get(Status.DEAD, 0) for tally in tallies),
         "gaps": len(gaps),
+        "down": down,
         "oldest_owed": min((line["oldest_owed"] for line in owing), default=None),
         "forgotten_rules": forgotten,
         "warnings": warnings,
@@ -167,6 +171,7 @@ def _line(tally: Tally) -> dict[str, Any]:
 
 
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:
+    from mtrigger.cli.destinations import down_lines
     from mtrigger.cli.output import counted, span
     from mtrigger.cli.owners import sentence
 
@@ -185,6 +190,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     if document["dead"]:
         dead = counted(document["dead"], "delivery")
         yield f"dead       {dead}; see them: mtrigger deliveries list --status dead"
+    yield from down_lines(document["down"])
     if document["gaps"]:
         yield f"skipped    {counted(document['gaps'], 'gap')}; see them: mtrigger gaps"
     for part in parts:
