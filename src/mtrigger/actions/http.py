@@ -131,8 +131,7 @@ class HttpPool:
 def _reason(error: Exception) -> str:
     """Why a host could not be reached, without the address of the request: it may hold secrets."""
     cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
-    words = getattr(cause, "strerror", None) or ""
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+    return getattr(cause, "strerror", None) or type(error).__name__
 
 
 @lru_cache
