@@ -25,6 +25,9 @@ from mtrigger.templates import Templates, is_static, scope_of
 THREADS = 32
 """Notifications at the same time, those of all rules together; further ones wait for a thread."""
 
+_TALKATIVE = ("apprise", "urllib3", "requests_oauthlib", "oauthlib")
+"""Loggers that write addresses into the log."""
+
 _SHORTEST_SECRET = 4
 _calls = BlockingCalls(THREADS)
 
@@ -91,8 +94,8 @@ def hidden(text: str, url: str) -> str:
     """`text` without any part of `url` but its scheme, whether it is written there as in the address or as
     it was meant."""
     rest = url.partition("://")[2]
-    parts = {part for form in (rest, unquote(rest)) for part in re.split(r"[/?&=:@#,;\s]+", form)}
-    for part in sorted(parts, key=len, reverse=True):
+    written = [part for form in (rest, unquote(rest)) for part in re.split(r"[/?&=:@#,;\s]+", form)]
+    for part in sorted({*written, *map(unquote, written)}, key=len, reverse=True):
         if len(part) >= _SHORTEST_SECRET:
             text = re.sub(re.escape(part), "***", text, flags=re.IGNORECASE)
     return text
@@ -120,7 +123,8 @@ def _channel(url: str) -> Any:
 def _apprise() -> Any:
     import apprise
 
-    logging.getLogger("apprise").propagate = False  # it logs addresses; what it says is in the results
+    for name in _TALKATIVE:
+        logging.getLogger(name).propagate = False  # what Apprise says of a failure is in its result, too
     return apprise
 
 
