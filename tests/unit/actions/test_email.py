@@ -18,6 +18,7 @@ from mtrigger.actions.email import KIND, EmailAction
 from mtrigger.actions.mail_message import mail_bytes
 from mtrigger.actions.services import Services
 from mtrigger.actions.smtp import MailNotSent
+from mtrigger.actions.smtp_server import SmtpServer
 from mtrigger.errors import PermanentError
 from mtrigger.templates import Templates
 from support.works import DELIVERY_ID, work_for_document
@@ -329,3 +330,86 @@ def test_a_sender_is_always_known() -> None:
     assert configured.preview(work_for_document({})).parts["From"] == "Alerts <x@example.com>"
     machine = KIND.open(config, Services(Templates(None)))
     assert machine.preview(work_for_document({})).parts["From"].startswith("mtrigger@")
+
+
+OWN_SERVER = "smtp://alerts%40shop.example:hunter2@mail.example:2525?tls=none"
+
+
+def test_a_mail_may_have_a_mail_server_of_its_own() -> None:
+    """Whose user is the sender if it is an address, before the usual one; its password is shown nowhere."""
+    settings = {"to": "a@example.com", "subject": "s", "text": "x", "smtp": OWN_SERVER}
+    config = KIND.config.model_validate(settings)
+    services = Services(Templates(None), mail_from="usual@example.com")
+    shown = KIND.open(config, services).preview(work_for_document({})).parts
+    assert shown["From"] == "alerts@shop.example"
+    assert "mail.example:2525" in shown["Mail server"]
+    assert "hunter2" not in repr(shown) + repr(config)
+    own_sender = KIND.config.model_validate({**settings, "from": "x@example.com"})
+    assert KIND.open(own_sender, services).preview(work_for_document({})).parts["From"] == "x@example.com"
+    nameless = KIND.config.model_validate({**settings, "smtp": "smtp://user:hunter2@mail.example"})
+    assert KIND.open(nameless, services).preview(work_for_document({})).parts["From"] == "usual@example.com"
+
+
+def test_rules_with_the_same_mail_server_share_its_connections() -> None:
+    """However its address is written; also with the server of all rules."""
+    services = Services(Templates(None), SmtpServer.parse(OWN_SERVER))
+    same = services.mail_pool(SmtpServer.parse(OWN_SERVER.replace("/?", "?") + "&timeout=30s", "`smtp`"))
+    other = services.mail_pool(SmtpServer.parse(OWN_SERVER.replace("alerts", "others")))
+    assert same is services.smtp
+    assert other is not services.smtp
+
+
+@pytest.mark.parametrize("url", ["mail.example", "smtp://u:hunter2@h?tls=maybe", ""])
+def test_an_own_mail_server_that_cannot_be_used_is_a_mistake(url: str) -> None:
+    """Said of the key, without the password."""
+    ((path, message),) = mistakes({"text": "x", "smtp": url})
+    assert path == ("smtp",)
+    assert message.startswith("The SMTP address (`smtp`) cannot be used: ")
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    ("held_back", "sentence"),
+    [
+        (1, "1 more like this was held back since the last mail."),
+        (12, "12 more like this were held back since the last mail."),
+    ],
+)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"text": "hello"},
+        {"html": "<html><body><p>hello</p></body></html>"},
+        {"html": "<p>hello</p>", "text": "hello"},
+        {"template": "lonely.html"},
+    ],
+)
+def test_what_was_held_back_is_the_last_paragraph_of_a_mail(
+    folder: Path, settings: dict[str, Any], held_back: int, sentence: str
+) -> None:
+    """Of the text and of the HTML, once in each."""
+    work = work_for_document({"name": "x"}, held_back=held_back)
+    shown = action(settings, folder).preview(work).parts
+    assert shown["Text"].rstrip().endswith(f"\n\n{sentence}")
+    assert shown["Text"].count(sentence) == 1
+    if "HTML" in shown:
+        assert f"<p>{sentence}</p>" in shown["HTML"]
+        assert shown["HTML"].index(sentence) < shown["HTML"].index("</body>")
+        assert shown["HTML"].index(sentence) > shown["HTML"].index("</p>")
+
+
+@pytest.mark.parametrize(
+    ("settings", "held_back"),
+    [
+        ({"text": "hello"}, 0),
+        ({"text": "hello and {{ held_back }} more"}, 5),
+        ({"text": "hello", "subject": "{% if held_back %}more{% endif %}"}, 5),
+        ({"html": "<p>{{ held_back }} more</p>", "text": "hello"}, 5),
+    ],
+)
+def test_nothing_is_added_when_nothing_was_held_back_or_the_mail_says_it(
+    settings: dict[str, Any], held_back: int
+) -> None:
+    """Anywhere in it."""
+    shown = action(settings).preview(work_for_document({}, held_back=held_back)).parts
+    assert "held back" not in str(shown)
