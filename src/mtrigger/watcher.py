@@ -7,8 +7,7 @@ still waiting. Nothing else in the house touches the checkpoint while this runs.
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,18 +16,15 @@ from bson.timestamp import Timestamp
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
-from mtrigger import planning
-from mtrigger.deliveries import Delivery
 from mtrigger.events import ChangeEvent
 from mtrigger.matching import Matcher
 from mtrigger.partitions import Partition
+from mtrigger.planner import HandOver, Planner
 from mtrigger.position.recovering import Lost, Policies, recover
 from mtrigger.position.rescanning import chunks
 from mtrigger.position.resuming import Phase, Resumption, resumption, starting_position
 from mtrigger.pushdown import StreamPlan
-from mtrigger.pushdown.lookups import LookUpCovers
 from mtrigger.reading.large_events import LARGEST_KEY
-from mtrigger.reading.lookups import EVENTS_AT_ONCE, Documents
 from mtrigger.reading.stream import MAX_AWAIT_MS, Batch, ChangeStream, StreamPosition
 from mtrigger.stores.base import Checkpoint, Store
 from mtrigger.stores.gaps import Gap
@@ -50,14 +46,6 @@ CHECKPOINT_EVERY = 1.0
 IDLE_CHECKPOINT_EVERY = 10.0
 """Seconds between checkpoints, with events and without. The checkpoint is itself a change in the oplog: were
 an idle position written as often, it would keep the stream busy with itself."""
-
-
-HandOver = Callable[[Sequence[Delivery], float], Awaitable[None]]
-"""Takes deliveries that have become durable, to run them; may wait so many seconds until there is room."""
-
-PATIENCE = 3.0
-"""How long the planner waits for room, as a multiple of the time it took to store what needs the room: what
-overflows must be read back from the outbox. So reading never falls below a quarter of its speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +70,9 @@ class Watcher:
     ) -> None:
         self._client = client
         self._store = store
-        self._hand_over = hand_over
         self._checkpoint = checkpoint
         self._watched = watched
-        self._covers = LookUpCovers(watched.matcher)
-        self._documents = Documents(client)
+        self._planner = Planner(client, store, hand_over, checkpoint, watched.matcher)
         self._queue: asyncio.Queue[Batch] = asyncio.Queue(WAITING_BATCHES)
         self._policies = policies
         position = starting_position(checkpoint)
@@ -110,7 +96,7 @@ class Watcher:
         same = self._stream.plan.hash == watched.plan.hash
         self._successor = None if same else self._open_at(since, watched.plan)
         self._watched = watched
-        self._covers = LookUpCovers(watched.matcher)
+        self._planner.use(watched.matcher)
 
     def stop(self) -> None:
         """Read no further; `run` returns once everything that was read is stored."""
@@ -229,33 +215,16 @@ class Watcher:
             for _ in batches:
                 self._queue.task_done()
 
+    async def _store_all(self, events: Sequence[ChangeEvent]) -> None:
+        if await self._planner.store(events):
+            self._owed_since_saved = True
+
     async def _record_unsent(self, batch: Batch) -> None:
         since, until = batch.unsent_since, batch.position.cluster_time
         if since is not None:
             why = f"a change of a document whose _id is above {LARGEST_KEY:,} bytes: MongoDB cannot send it"
             gap = Gap(self._checkpoint.stream, since, until, why, "too-large", datetime.now(UTC))
             await self._store.gaps.record(gap)
-
-    async def _store_all(self, events: Sequence[ChangeEvent]) -> None:
-        while events:
-            done = await self._store_owed(events[:EVENTS_AT_ONCE])
-            events = events[done:]
-
-    async def _store_owed(self, events: Sequence[ChangeEvent]) -> int:
-        """Store what is owed for the first of `events`. Returns how many those are: with large documents, as
-        many as should be in memory at once."""
-        began = time.perf_counter()
-        matcher = self._watched.matcher
-        whole = await self._documents.fill_in(events, self._covers.of)
-        owed: list[Delivery] = planning.deliveries(
-            matcher, whole, self._checkpoint.cluster_id, self._checkpoint.stream, datetime.now(UTC)
-        )
-        if owed:
-            new = await self._store.add(owed)
-            self._owed_since_saved = True
-            fresh = [delivery for delivery in owed if delivery.id in new]
-            await self._hand_over(fresh, PATIENCE * (time.perf_counter() - began))
-        return len(whole)
 
     # -- position ----------------------------------------------------------------------------------------
 

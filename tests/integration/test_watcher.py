@@ -17,13 +17,14 @@ from mtrigger.deliveries import Delivery
 from mtrigger.deployment.connecting import connect, examine
 from mtrigger.embedded import EmbeddedServer
 from mtrigger.matching import Matcher
+from mtrigger.planner import HandOver
 from mtrigger.position.recovering import Policies
 from mtrigger.pushdown import plan
 from mtrigger.reading import stream as stream_module
 from mtrigger.rules import Rule, RuleAction
 from mtrigger.stores.base import Checkpoint, Query, Store
 from mtrigger.stores.mongo import MongoStore
-from mtrigger.watcher import HandOver, Watched, Watcher
+from mtrigger.watcher import Watched, Watcher
 from support.polling import eventually
 from support.recording import rule_on
 from support.samples import NOW, PARTITION
