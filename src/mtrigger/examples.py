@@ -1,4 +1,4 @@
-"""Examples of changes to change events: the `tests:` of a rule, `--document`, and events kept in files.
+"""Examples of changes to change events: what `tests:` and `--document` say, and events kept in files.
 
 Keeps one promise: an example takes the way of a live event. It becomes the document a change stream would
 have sent (MongoDB manual, "Change Events") and is read by `ChangeEvent.from_change`, so what holds here holds
@@ -6,7 +6,6 @@ live.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,11 +14,9 @@ from bson.errors import BSONError
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 
-from mtrigger.errors import Mistake, RulesError
-from mtrigger.events import DEAD_LETTER, ChangeEvent, Document
-from mtrigger.judging import Judgement, judge_enabled
+from mtrigger.events import ChangeEvent, Document
 from mtrigger.planning import filled_in, id_text, lacks_document
-from mtrigger.rules import Operation, Rule, RuleTest
+from mtrigger.rules import Operation, Rule
 from mtrigger.running.dead_letters import letter_event
 
 ANY_NAME = "any"
@@ -30,55 +27,6 @@ _JSON = json_util.JSONOptions(
     tz_aware=True, tzinfo=UTC, datetime_representation=json_util.DatetimeRepresentation.ISO8601
 )
 _Change = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ExampleResult:
-    """What came of one entry of a rule's `tests:`."""
-
-    rule: Rule
-    example: RuleTest
-    judgement: Judgement
-
-    @property
-    def passed(self) -> bool:
-        """Whether the rule did what the example expects."""
-        return self.judgement.fires == (self.example.expect == "fires")
-
-    @property
-    def place(self) -> str:
-        """Where the example stands: `file:line`."""
-        return f"{self.rule.file}:{self.example.line}"
-
-    def __str__(self) -> str:
-        """One sentence, fit for an assertion's message."""
-        came = "fires" if self.judgement.fires else "is ignored"
-        verdict = "as expected" if self.passed else f"but `{self.example.expect}` was expected"
-        return f"{self.place}: rule {self.rule.name} {came}, {verdict}"
-
-
-def check_examples(rule: Rule) -> list[ExampleResult]:
-    """Hold `rule` against each of its `tests:`, on its own collection, whether or not it is enabled.
-
-    Raises RulesError for an example of something that cannot happen (an insert with a document before it).
-    """
-    results, mistakes = [], []
-    for example in rule.tests:
-        try:
-            event = _example_event(rule, example, datetime.now(UTC))
-        except ValueError as error:
-            mistakes.append(Mistake(rule.file, example.line, 1, str(error)))
-        else:
-            results.append(ExampleResult(rule, example, judge_enabled(rule, event)))
-    if mistakes:
-        raise RulesError(mistakes)
-    return results
-
-
-def _example_event(rule: Rule, example: RuleTest, now: datetime) -> ChangeEvent:
-    if example.operation == DEAD_LETTER:
-        return made_dead_letter(example.given, now)
-    return made_event(example.given, example.operation, example.before, example_namespace(rule), now)
 
 
 def made_dead_letter(letter: Document, time: datetime) -> ChangeEvent:
@@ -111,13 +59,13 @@ def made_event(
     earlier = {**key, **before} if before is not None else None
     change = _changed(key, after, earlier, operation)
     database, _, collection = namespace.partition(".")
-    seconds = int(time.timestamp())
+    seconds, increment = int(time.timestamp()), time.microsecond + 1
     change |= {
-        "_id": {"_data": f"82{seconds:08X}{1:08X}"},
+        "_id": {"_data": f"82{seconds:08X}{increment:08X}"},
         "operationType": operation,
         "ns": {"db": database, "coll": collection},
         "documentKey": key,
-        "clusterTime": Timestamp(seconds, 1),
+        "clusterTime": Timestamp(seconds, increment),
         "wallTime": time,
     }
     return ChangeEvent.from_change(change)

@@ -4,9 +4,9 @@ Keeps one promise: the verdict and the previews come from the code that runs liv
 `scopes.work_for`, `Action.preview`). What is made here beside them only explains. Nothing is sent.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from mtrigger import actions
 from mtrigger.actions.base import Preview
@@ -17,7 +17,7 @@ from mtrigger.events import DEAD_LETTER, ChangeEvent
 from mtrigger.matching import Matcher, touches, wants_dead_letter
 from mtrigger.planning import owed
 from mtrigger.rules import Rule
-from mtrigger.scopes import work_for
+from mtrigger.scopes import NO_FACTS, work_for
 
 _OPERATIONS = ("insert", "update", "replace", "delete")
 
@@ -109,15 +109,17 @@ def _dead_letter_demands(rule: Rule, event: ChangeEvent) -> Iterator[Demand]:
         yield Demand("rules", ", ".join(rule.dead_letters_of), died, wants_dead_letter(rule, event))
 
 
-def previews(rule: Rule, event: ChangeEvent, services: Services) -> list[ActionPreview]:
-    """What each action of `rule` would do for `event`."""
+def previews(
+    rule: Rule, event: ChangeEvent, services: Services, facts: Mapping[str, Any] = NO_FACTS
+) -> list[ActionPreview]:
+    """What each action of `rule` would do for `event`; `facts` are those of several events together."""
     kinds = {entry.name: entry for entry in rule.actions}
     found = []
     for delivery in owed(event, [rule], cluster="", partition="", now=event.time):
         entry = kinds[delivery.action]
         action = actions.kind(entry.kind).open(entry.config, services)
         try:
-            preview = action.preview(work_for(rule, delivery, event.time))
+            preview = action.preview(work_for(rule, delivery, event.time, facts))
         except (PermanentError, RetryLater) as error:
             found.append(ActionPreview(entry.name, entry.kind, None, str(error)))
         else:

@@ -7,6 +7,7 @@ makes a new rule.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
@@ -84,14 +85,24 @@ class RuleAction:
 
 @dataclass(frozen=True, slots=True)
 class RuleTest:
-    """One entry of `tests:`: the document after the change (or a dead letter), the one before it, the kind of
-    change, and what the rule must do. `line` is where the example stands in the rule's file."""
+    """One entry of `tests:`: what happens, and what the rule must make of the last of it.
 
-    given: Mapping[str, Any]
+    `given` are documents after a change (or dead letters), one event each, `times` times over, `apart`
+    seconds from each other; `before` is the document before the change. The last one happens `at` that time
+    (None: now, within the rule's active hours) and is looked at `after` so many seconds. `renders` are texts
+    that the actions must hold then. `line` is where the example stands in the rule's file.
+    """
+
+    given: tuple[Mapping[str, Any], ...]
     before: Mapping[str, Any] | None
     operation: Operation | Literal["dead_letter"]
-    expect: Literal["fires", "ignored", "suppressed"]
+    expect: Literal["fires", "ignored", "suppressed", "held"]
     line: int
+    times: int = 1
+    apart: float = 1.0
+    after: float = 0.0
+    at: datetime | None = None
+    renders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from mtrigger.actions.services import Services
 from mtrigger.events import ChangeEvent, Document
-from mtrigger.examples import ExampleResult, check_examples, example_namespace, made_event
+from mtrigger.examples import example_namespace, made_event
 from mtrigger.judging import ActionPreview, Judgement, judge, previews
 from mtrigger.loading import RuleSet, load
+from mtrigger.rule_tests import ExampleResult, check_examples
 from mtrigger.rules import Operation, Rule
 
 __all__ = [
@@ -51,6 +52,10 @@ class Rules(Mapping[str, Rule]):
 
     def __len__(self) -> int:
         return len(self._by_name)
+
+    def check(self, name: str) -> list[ExampleResult]:
+        """What came of each entry under `tests:` of the rule `name`."""
+        return check_examples(self[name], Services(self._templates))
 
     def preview(self, name: str, event: ChangeEvent) -> list[ActionPreview]:
         """What each action of the rule `name` would do for `event`: the mail, the request, the line."""

@@ -6,8 +6,9 @@ from typing import Any
 from mtrigger.cli.output import one_line, printable, relaxed
 from mtrigger.conditions import Trace
 from mtrigger.events import ChangeEvent
-from mtrigger.examples import ExampleResult
 from mtrigger.judging import ActionPreview, Demand, Judgement
+from mtrigger.rule_tests import ExampleResult
+from mtrigger.rules import RuleTest
 
 _LONGEST_SUMMARY = 100
 
@@ -16,12 +17,18 @@ def example_lines(result: ExampleResult) -> Iterator[str]:
     """One line for an example, and for a failed one why it came out so."""
     example = result.example
     mark = "pass" if result.passed else "FAIL"
-    given = _shortened(relaxed(example.given))
-    yield f"{mark}  {result.rule.name}  {result.place}  {example.operation} {given}: {example.expect}"
+    yield f"{mark}  {result.rule.name}  {result.place}  {example_summary(example)}: {example.expect}"
     if not result.passed:
         yield f"      {result}"
         for line in reasons(result.judgement):
             yield f"      {line}"
+
+
+def example_summary(example: RuleTest) -> str:
+    """What happens in an example, in one line."""
+    given = example.given[0] if len(example.given) == 1 else list(example.given)
+    times = f", {example.times} times" if example.times > 1 else ""
+    return f"{example.operation} {_shortened(relaxed(given))}{times}"
 
 
 def event_heading(event: ChangeEvent) -> str:
@@ -93,9 +100,12 @@ def example_json(result: ExampleResult) -> dict[str, Any]:
         "file": result.rule.file,
         "line": example.line,
         "operation": example.operation,
-        "given": example.given,
+        "given": example.given[0] if len(example.given) == 1 else list(example.given),
         "before": example.before,
         "expect": example.expect,
+        "came": result.tried.came,
+        "reason": result.tried.reason or None,
+        "failures": list(result.failures),
         "passed": result.passed,
         **_judgement_json(result.judgement),
     }

@@ -52,6 +52,11 @@ class _Change:
 @click.command()
 @click.argument("names", metavar="[RULE]...", nargs=-1)
 @_event_options
+@click.option(
+    "--junit",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write what came of the examples to this file, as JUnit XML.",
+)
 @rule_options
 @json_option
 def test(*, names: tuple[str, ...], rules: Path, templates: Path | None, as_json: bool, **given: Any) -> None:
@@ -70,7 +75,7 @@ def test(*, names: tuple[str, ...], rules: Path, templates: Path | None, as_json
     loaded = load(rules, templates, os.environ)
     chosen = _chosen(loaded.rules, names)
     if given["event_file"] is None and given["document"] is None:
-        sys.exit(_run_examples(chosen, as_json=as_json))
+        sys.exit(_run_examples(replace(loaded, rules=chosen), given["junit"], as_json=as_json))
     sys.exit(_judge_events(replace(loaded, rules=chosen), given, as_json=as_json))
 
 
@@ -98,12 +103,13 @@ def _chosen(rules: Sequence[Rule], names: Iterable[str]) -> tuple[Rule, ...]:
     return tuple(by_name[name] for name in dict.fromkeys(names)) or tuple(rules)
 
 
-def _run_examples(rules: Sequence[Rule], *, as_json: bool) -> int:
+def _run_examples(loaded: RuleSet, junit: Path | None, *, as_json: bool) -> int:
     from mtrigger.cli import judgements
     from mtrigger.cli.output import counted, print_json, say
-    from mtrigger.examples import check_examples
+    from mtrigger.rule_tests import check_examples
 
-    results = [result for rule in rules for result in check_examples(rule)]
+    services = _services(loaded)
+    results = [result for rule in loaded.rules for result in check_examples(rule, services)]
     failed = sum(not result.passed for result in results)
     if as_json:
         examples = [judgements.example_json(result) for result in results]
@@ -112,11 +118,23 @@ def _run_examples(rules: Sequence[Rule], *, as_json: bool) -> int:
         for result in results:
             for line in judgements.example_lines(result):
                 click.echo(line)
+    if junit is not None:
+        _write_junit(junit, results)
     if not results:
-        say(f"nothing to test: no entry under `tests:` in {counted(len(rules), 'rule')}")
+        say(f"nothing to test: no entry under `tests:` in {counted(len(loaded.rules), 'rule')}")
     else:
         say(f"{counted(len(results), 'example')}: {len(results) - failed} passed, {failed} failed")
     return 1 if failed else 0
+
+
+def _write_junit(file: Path, results: Sequence[Any]) -> None:
+    from mtrigger.cli.junit import write_junit
+    from mtrigger.errors import SettingsError
+
+    try:
+        write_junit(file, results)
+    except OSError as error:
+        raise SettingsError(f"--junit: {file} cannot be written: {error.strerror}") from error
 
 
 def _judge_events(loaded: RuleSet, given: dict[str, Any], *, as_json: bool) -> int:

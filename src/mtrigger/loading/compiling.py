@@ -7,9 +7,8 @@ from typing import Any
 from mtrigger.conditions import Condition, parse, parse_mapping
 from mtrigger.conditions.mapping import mapping_text
 from mtrigger.errors import ConditionError
-from mtrigger.events import DEAD_LETTER
 from mtrigger.loading.doing import Draft, compile_actions
-from mtrigger.loading.models import On, RuleFile, Test, valid_name
+from mtrigger.loading.models import RuleFile, valid_name
 from mtrigger.loading.nodes import (
     Mapping,
     Node,
@@ -17,15 +16,15 @@ from mtrigger.loading.nodes import (
     Report,
     Scalar,
     Sequence,
-    find,
     plain,
     written,
 )
 from mtrigger.loading.quieting import check_quiet
+from mtrigger.loading.rule_tests import compile_tests
 from mtrigger.loading.scalar_text import place_in
 from mtrigger.loading.sources import check_source, operations_of
 from mtrigger.loading.validation import shown, validate
-from mtrigger.rules import Collections, Rule, RuleTest
+from mtrigger.rules import Collections, Rule
 from mtrigger.templates import Templates
 
 
@@ -61,7 +60,7 @@ def compile_rule(draft: Draft, name: str, templates: Templates, report: Report) 
         check_source(model, draft.node, condition, report)
         check_quiet(model, draft.node, report)
     entries = compile_actions(draft, templates, report)
-    tests = _tests(model, draft.node, report) if model else ()
+    tests = compile_tests(model, draft.node, report) if model else ()
     if model is None or len(report.mistakes) > before:
         return None
     return Rule(
@@ -132,35 +131,3 @@ def _keys(node: Node) -> Iterator[tuple[str, Place]]:
     elif isinstance(node, Sequence):
         for item in node.items:
             yield from _keys(item)
-
-
-def _tests(model: RuleFile, rule: Mapping, report: Report) -> tuple[RuleTest, ...]:
-    tests = []
-    for number, test in enumerate(model.tests):
-        node, _ = find(rule, ("tests", number))
-        given, before = (
-            _document(getattr(test, key), find(node, (key,))[0], report) for key in ("given", "before")
-        )
-        tests.append(_test(test, given, before, model.on, node))
-    return tuple(tests)
-
-
-def _test(test: Test, given: Any, before: Any, on: On, node: Node) -> RuleTest:
-    operation = DEAD_LETTER if on.dead_letters else test.operation
-    return RuleTest(given or {}, before, operation, test.expect, node.place.line)
-
-
-def _document(value: Any, node: Node, report: Report) -> Any:
-    """A document with Extended JSON (`{$numberDecimal: "1.5"}`) turned into BSON values."""
-    if not any(key.startswith("$") for key, _ in _keys(node)):
-        return value
-    import json
-
-    from bson import json_util
-    from bson.errors import BSONError
-
-    try:
-        return json_util.loads(json.dumps(value))
-    except (ValueError, TypeError, ArithmeticError, BSONError) as error:
-        report.add(node.place, f"this is not Extended JSON: {error}")
-        return None

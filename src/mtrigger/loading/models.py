@@ -4,6 +4,7 @@
 """
 
 import re
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -110,13 +111,33 @@ class Retry(_Model):
         return RetryPolicy(self.attempts, self.first_delay, self.max_delay, self.max_age)
 
 
-class Test(_Model):
-    """An example of a document, and whether the rule fires for it."""
+def _valid_time(text: str) -> str:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("a time is written as 2026-03-02T10:00 or 2026-03-02T10:00+09:00") from None
+    return text
 
-    given: dict[str, Any] = Field(description="The document after the change; Extended JSON for BSON types")
+
+class Test(_Model):
+    """An example of what happens, and what the rule makes of it."""
+
+    given: dict[str, Any] | list[dict[str, Any]] = Field(
+        description="The document after the change, or a list of them: one change each, the last one counts; "
+        "Extended JSON for BSON types"
+    )
     before: dict[str, Any] | None = Field(default=None, description="The document before the change")
     operation: Operation = Field(default="insert", description="The kind of change")
-    expect: Literal["fires", "ignored", "suppressed"]
+    times: Count = Field(default=1, description="It happens so many times; the last time counts")
+    apart: Timeout = Field(default=1.0, description="The time between two changes")
+    at: Annotated[str, AfterValidator(_valid_time)] | None = Field(
+        default=None,
+        description="When the last one happens (by the clocks of the rule's `active.timezone`, else UTC); "
+        "left out: now, and within the rule's active hours",
+    )
+    after: Duration = Field(default=0.0, description="It is looked at so long after it happened")
+    renders: OneOrMore[str] = Field(default=(), description="Texts that the mail (or request) must hold")
+    expect: Literal["fires", "ignored", "suppressed", "held"]
 
 
 class Shared(_Model):

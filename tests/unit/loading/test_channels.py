@@ -2,7 +2,8 @@
 
 import pytest
 
-from mtrigger.actions.email import EmailConfig
+from mtrigger.actions.email_settings import EmailConfig
+from mtrigger.rules import Rule
 from support.rules_folder import RulesFolder
 
 CHANNELS = """\
@@ -23,6 +24,11 @@ def channels(folder: RulesFolder) -> RulesFolder:
     return folder
 
 
+def mails_of(rule: Rule) -> list[EmailConfig]:
+    """The settings of the mails a rule sends."""
+    return [action.config for action in rule.actions if isinstance(action.config, EmailConfig)]
+
+
 def test_a_channel_stands_for_its_kind_with_its_settings(channels: RulesFolder) -> None:
     """By its name alone, with nothing behind it, or with settings over its own."""
     channels.write("one.yaml", RULE + "  - sales\n")
@@ -30,10 +36,8 @@ def test_a_channel_stands_for_its_kind_with_its_settings(channels: RulesFolder) 
     channels.write(
         "three.yaml", RULE + "  - sales: {subject: Another one}\n  - sales: {to: boss@example.com}\n"
     )
-    rules = {rule.name: rule for rule in channels.load(ENVIRON).rules}
+    configs = {rule.name: mails_of(rule) for rule in channels.load(ENVIRON).rules}
 
-    configs = {name: [action.config for action in rule.actions] for name, rule in rules.items()}
-    assert all(isinstance(config, EmailConfig) for found in configs.values() for config in found)
     assert [str(config.subject) for config in configs["one"]] == ["A change"]
     assert configs["one"] == configs["two"]
     assert [config.subject for config in configs["three"]] == ["Another one", "A change"]

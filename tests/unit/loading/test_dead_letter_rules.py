@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mtrigger.examples import check_examples
 from mtrigger.pushdown import explain, plan
+from mtrigger.rule_tests import check_examples
 from support.rules_folder import SMALLEST, RulesFolder
 
 DO = "do: [{log: x}]\n"

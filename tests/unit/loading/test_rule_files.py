@@ -60,7 +60,7 @@ def test_every_key_of_a_rule_is_read(folder: RulesFolder) -> None:
     assert rule.retry == RetryPolicy(attempts=3, first_delay=0.5, max_delay=7200, max_age=604800)
     assert rule.file == str(folder.path / "rule.yaml")
     fires, ignored = rule.tests
-    assert fires.given == {"amount": Decimal128("15000.50")}
+    assert fires.given == ({"amount": Decimal128("15000.50")},)
     assert (fires.before, fires.operation, fires.expect, fires.line) == (None, "insert", "fires", 17)
     assert (ignored.before, ignored.operation, ignored.expect) == ({"amount": 20000}, "update", "ignored")
 
