@@ -116,7 +116,12 @@ def _send(url: str, title: str, body: str, kind: str) -> str | None:
 def _channel(url: str) -> Any:
     """Apprise's object for an address, None when it cannot use it."""
     apprise = _apprise()
-    asset = apprise.AppriseAsset(app_id="mtrigger", app_desc="mtrigger", async_mode=False)
+    asset = apprise.AppriseAsset(
+        app_id="mtrigger",
+        app_desc="mtrigger",
+        async_mode=False,
+        service_timeout=0,  # ours holds; theirs would take a thread that keeps the process from its end
+    )
     return apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
 
 
@@ -134,7 +139,7 @@ def _address_problem(url: str) -> str | None:
         return "the address of a channel is no template"
     if _channel(url.strip()) is None:
         return (
-            f"Apprise cannot use this {service_of(url.strip())}:// address; how each service's is written: "
+            "Apprise cannot use this address; how each service's is written: "
             "https://github.com/caronc/apprise/wiki"
         )
     return None

@@ -94,15 +94,14 @@ def test_every_address_is_a_delivery_of_its_own() -> None:
 
 
 def test_an_address_that_cannot_be_used_is_a_mistake() -> None:
-    """Which names the service and nothing else of it."""
+    """Told without any of it: what is filled in from outside is not shown, and the place says which it is."""
     (unknown, incomplete, template) = mistakes(
         config("nosuch://t0ken", "json://fine.example", "slack://t0ken", "json://{{ document.host }}")
     )
     assert unknown.path == ("urls", 0)
-    assert unknown.message.startswith("Apprise cannot use this nosuch:// address")
+    assert unknown.message.startswith("Apprise cannot use this address")
     assert incomplete.path == ("urls", 2)
-    assert "slack://" in incomplete.message
-    assert "t0ken" not in unknown.message + incomplete.message
+    assert incomplete.message == unknown.message
     assert template == ConfigMistake(("urls", 3), "the address of a channel is no template")
 
 
