@@ -38,6 +38,10 @@ _conditions = st.one_of(
     st.builds("{} or {}".format, _simple, _simple),
     st.builds("before.{}".format, _simple),
     st.builds("became({})".format, _simple),
+    st.builds("{} changed from {} to {}".format, st.sampled_from("nsab"), _thresholds, _thresholds),
+    st.builds(
+        "{} changed {} {}".format, st.sampled_from("nsab"), st.sampled_from(("from", "to")), _thresholds
+    ),
     expressions,
     filters,
 )
@@ -46,6 +50,13 @@ _conditions = st.one_of(
 def _rule(patterns: list[str], operations: set[str], written: Any, fields: list[str]) -> Rule:
     named = rule_on(*(f"{DATABASE}.{name}" for name in patterns), operations=frozenset(operations))
     return replace(named, condition=_condition(written), fields=tuple(fields))
+
+
+def _entering(rule: Rule) -> Rule:
+    """The same rule with `fire: entering`, if its condition can be so."""
+    if rule.condition is None or not rule.condition.is_of_a_state:
+        return rule
+    return replace(rule, fire="entering", condition=rule.condition.entering())
 
 
 _patterns = st.lists(st.sampled_from((*COLLECTIONS, "pl*", "im*")), min_size=1, max_size=2)
@@ -58,6 +69,9 @@ _alike = st.tuples(st.sampled_from(COLLECTIONS).map(lambda name: [name]), _opera
 )
 """Rules on one collection whose conditions have much in common, so that they are asked for together."""
 _different = st.lists(st.builds(_rule, _patterns, _operations, _conditions, _fields), min_size=1, max_size=3)
+_entered = st.lists(
+    st.builds(_rule, _patterns, _operations, _conditions, _fields).map(_entering), min_size=1, max_size=3
+)
 _many = st.lists(st.builds(_rule, _patterns, _operations, _simple, _fields), min_size=4, max_size=40)
-rule_sets: st.SearchStrategy[list[Rule]] = st.one_of(_alike, _different, _many)
+rule_sets: st.SearchStrategy[list[Rule]] = st.one_of(_alike, _different, _entered, _many)
 """Up to forty rules."""

@@ -11,7 +11,15 @@ from typing import Any
 
 from mtrigger.conditions.functions import FUNCTIONS, Argument, call
 from mtrigger.conditions.jsonpaths import JsonPathError, Search, read
-from mtrigger.conditions.meaning import Piece, as_condition, as_value, comparison, membership, operation
+from mtrigger.conditions.meaning import (
+    Piece,
+    as_condition,
+    as_value,
+    change,
+    comparison,
+    membership,
+    operation,
+)
 from mtrigger.conditions.misuse import MisuseError
 from mtrigger.conditions.syntax import And, Constant, Each, JsonPath, Node, Not, Or, Path
 from mtrigger.conditions.texts import unquoted
@@ -159,6 +167,18 @@ class Builder:
     def none_of(self, children: list[Any]) -> Piece:
         text, start, end = self.slice(children)
         return Piece(Not(text, membership(text, children[0], children[-1])), start, end)
+
+    def changed_from(self, children: list[Any]) -> Piece:
+        text, start, end = self.slice(children)
+        return Piece(change(text, children[0], children[3], None), start, end)
+
+    def changed_to(self, children: list[Any]) -> Piece:
+        text, start, end = self.slice(children)
+        return Piece(change(text, children[0], None, children[3]), start, end)
+
+    def changed_between(self, children: list[Any]) -> Piece:
+        text, start, end = self.slice(children)
+        return Piece(change(text, children[0], children[3], children[5]), start, end)
 
     def negated(self, children: list[Any]) -> Piece:
         text, start, end = self.slice(children)

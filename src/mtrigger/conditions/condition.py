@@ -68,6 +68,21 @@ class Condition:
         """
         return generate(self._tree)
 
+    @cached_property
+    def lasting(self) -> "Condition":
+        """The state that it asks about: of a whole `became(…)` what is inside, else itself."""
+        return Condition(self._text, self._tree.part) if isinstance(self._tree, Became) else self
+
+    @cached_property
+    def is_of_a_state(self) -> bool:
+        """Whether it is about the document alone, and not about a change of it."""
+        about = {reading.root for reading in self.reads}
+        return about <= {"document"}
+
+    def entering(self) -> "Condition":
+        """The condition that holds when this one, which is of a state, begins to hold: `became(…)`."""
+        return Condition(self._text, Became(f"became({self._text})", self._tree))
+
     def filter(self, now: datetime) -> dict[str, Any]:
         """The same condition as a MongoDB filter over the documents themselves, for `find`.
 

@@ -36,7 +36,16 @@ _PATTERNS = tuple((re.compile(written), words) for written, words in _INSTEAD)
 _OPERATORS = ("==", "!=", "<=", ">=")
 _VALUE_SIGNS = {"NUMBER", "STRING", "PATH", "JSONPATH", "TRUE"}
 _COMPARISON_SIGNS = {"EQUAL", "LESS"}
-_SIGNS = {"IN": "`in`", "AND": "`and`", "OR": "`or`", "COMMA": "`,`", "CLOSE": "`)`", "LIST_CLOSE": "`]`"}
+_SIGNS = {
+    "FROM": "`from`",
+    "TO": "`to`",
+    "IN": "`in`",
+    "AND": "`and`",
+    "OR": "`or`",
+    "COMMA": "`,`",
+    "CLOSE": "`)`",
+    "LIST_CLOSE": "`]`",
+}
 
 
 def hint(text: str, place: int) -> str:

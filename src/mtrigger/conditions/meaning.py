@@ -8,8 +8,10 @@ from mtrigger.conditions.arithmetic import NO_VALUE, calculate
 from mtrigger.conditions.misuse import MisuseError
 from mtrigger.conditions.syntax import (
     Always,
+    And,
     Arithmetic,
     ArithmeticOperator,
+    Changed,
     Compare,
     CompareValues,
     ComparisonOperator,
@@ -108,6 +110,23 @@ def membership(text: str, left: Piece, right: Piece) -> Node:
             return Always(text, any(compares("==", value, choice) for choice in values))
         case worked_out:
             return ValueOneOf(text, worked_out, values)
+
+
+def change(text: str, place: Piece, was: Piece | None, is_now: Piece | None) -> Node:
+    """`place changed from was to is_now`: short for `changed(place) and before.place == was and place ==
+    is_now`."""
+    path = place.node
+    if not isinstance(path, Path) or path.root != "document" or not path.is_plain:
+        raise MisuseError("only a field of the document changes", place.start, "a path such as status")
+    parts: list[Node] = [Changed(f"changed({path.text})", path)]
+    if was is not None:
+        value = as_value(was)
+        earlier = Path(f"before.{'.'.join(path.names)}", "before", path.steps)
+        parts.append(comparison(f"{earlier.text} == {value.text}", "==", earlier, value))
+    if is_now is not None:
+        value = as_value(is_now)
+        parts.append(comparison(f"{path.text} == {value.text}", "==", path, value))
+    return And(text, tuple(parts))
 
 
 def operation(text: str, sign: str, left: Piece, right: Piece, place: int) -> Value:
