@@ -2,6 +2,7 @@
 
 import pytest
 
+from mtrigger.actions.notify import NotifyConfig
 from mtrigger.loading.schema import rule_file_schema
 from support.rules_folder import RulesFolder
 
@@ -79,9 +80,12 @@ def test_every_address_of_a_notification_is_an_action_of_its_own(folder: RulesFo
         {"SECOND": "json://two.example"},
     ).actions
     assert [action.name for action in actions] == ["notify", "notify-2", "log", "notify-3"]
-    assert [
-        url.get_secret_value() for action in actions if action.kind == "notify" for url in action.config.urls
-    ] == ["json://one.example", "json://two.example", "json://three.example"]
+    configs = [action.config for action in actions if isinstance(action.config, NotifyConfig)]
+    assert [[url.get_secret_value() for url in config.urls] for config in configs] == [
+        ["json://one.example"],
+        ["json://two.example"],
+        ["json://three.example"],
+    ]
     assert [action.reads for action in actions if action.kind == "notify"] == [
         frozenset(),
         frozenset(),
