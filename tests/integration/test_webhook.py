@@ -149,7 +149,8 @@ async def test_an_answer_that_repeats_the_address_of_a_room_gives_nothing_away(
 ) -> None:
     """Error pages do; and a redirect to another room is a secret, too."""
     room = "/services/T0/B0/hunter2?sig=hunter2"
-    said = f"The requested URL {room} or {http_sink.url}{room} or /services/T0/B0/hunter2 was not found"
+    said = f"The requested URL {room} or {http_sink.url}{room} or /services/T0/B0/hunter2 was not found, "
+    said += "see http://user:hunter2@rooms.example/hunter2"
     http_sink.answer_next(Answer(status, {"location": f"{http_sink.url}/services/hunter2"}, said.encode()))
     found = actions.kind(kind)
     action = found.open(found.config.model_validate({"url": http_sink.url + room}), services)
@@ -158,7 +159,7 @@ async def test_an_answer_that_repeats_the_address_of_a_room_gives_nothing_away(
     message = str(raised.value)
     assert "hunter2" not in message
     assert message.startswith(f"POST {http_sink.url}/… answered {status} ")
-    assert "was not found" in message
+    assert "was not found, see http://rooms.example/…" in message
 
 
 @pytest.mark.parametrize("kind", ["slack", "teams"])

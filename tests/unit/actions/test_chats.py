@@ -1,6 +1,7 @@
 """Messages to Slack and Teams: what they look like, and what a document can never make of them."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,16 +74,19 @@ def test_blocks_are_filled_and_their_texts_escaped() -> None:
     blocks = [
         {"type": "section", "text": {"type": "mrkdwn", "text": "*{{ document.name }}*"}},
         {"type": "section", "fields": [{"type": "mrkdwn", "text": "{{ document.more }}"}]},
-        {"type": "actions", "elements": [{"type": "button", "url": "https://shop.example/?a=1&b={{ 2 }}"}]},
-        {"type": "image", "image_url": "https://shop.example/{{ document.n }}?a&b", "alt_text": "<x>"},
+        {
+            "type": "actions",
+            "elements": [{"type": "button", "url": "https://shop.example/?{{ document.n }}"}],
+        },
+        {"type": "image", "image_url": "https://shop.example/?{{ document.n }}", "alt_text": "<x>"},
     ]
-    document = {"name": "<!channel>", "more": [{"type": "mrkdwn"}], "n": 1}
+    document = {"name": "<!channel>", "more": [{"type": "mrkdwn"}], "n": "a=1&b"}
     sent = body("slack", {"text": "t", "blocks": blocks}, document)
     assert sent["text"] == "t"
     assert sent["blocks"][0]["text"]["text"] == "*&lt;!channel&gt;*"
     assert sent["blocks"][1]["fields"][0]["text"] == '[{"type": "mrkdwn"}]'
-    assert sent["blocks"][2]["elements"][0]["url"] == "https://shop.example/?a=1&b=2"
-    assert sent["blocks"][3]["image_url"] == "https://shop.example/1?a&b"
+    assert sent["blocks"][2]["elements"][0]["url"] == "https://shop.example/?a=1&b"
+    assert sent["blocks"][3]["image_url"] == "https://shop.example/?a=1&b"
 
 
 @pytest.mark.parametrize(("name", "bold"), [("slack", "*big-order*"), ("teams", "**big-order**")])
@@ -215,3 +219,21 @@ def test_a_field_that_is_missing_is_said() -> None:
     """As in every template."""
     with pytest.raises(PermanentError, match="has no field 'nothing'"):
         body("slack", {"text": "{{ document.nothing }}"}, {"a": 1})
+
+
+def test_what_a_text_includes_is_escaped_for_its_own_chat(tmp_path: Path) -> None:
+    """One file in both chats, and in a log line, where nothing is escaped."""
+    (tmp_path / "order.txt.j2").write_text("by {{ document.name }}")
+    templates = Templates(tmp_path)
+    text = "{% include 'order.txt.j2' %}"
+    settings = {
+        "log": {"message": text},
+        **{name: {"url": url, "text": text} for name, url in URLS.items()},
+    }
+    found = {}
+    for name, given in settings.items():
+        action = kind(name).open(kind(name).config.model_validate(given), Services(templates))
+        found[name] = action.preview(work_for_document({"name": "<!a>*"})).parts
+    assert found["log"] == {"Info": "by <!a>*"}
+    assert json.loads(found["slack"]["Body"])["text"] == "by &lt;!a&gt;*"
+    assert r'"by \\<!a\\>\\*"' in found["teams"]["Body"]
