@@ -45,7 +45,7 @@ def hook_rule(shop: Shop, name: str, text: str) -> None:
     shop.rule(name, text.replace("HOOK", shop.web.url))
 
 
-def refuse_orders(shop: Shop, status: int = 404) -> None:
+def refuse_orders(shop: Shop, status: int = 500) -> None:
     """Whatever comes to /orders is refused; everything else is taken."""
     shop.web.answer_path("/orders", Answer(status))
 
@@ -233,7 +233,7 @@ async def test_what_is_dead_is_retried_by_a_running_watch(shop: Shop) -> None:
     await eventually(lambda: _count(shop, {"status": "dead"}, 4))
     middle = datetime.now(UTC).isoformat()
     await shop.database["late"].insert_many([{"_id": number} for number in range(2)])
-    refuse_orders(shop, 410)
+    refuse_orders(shop, 501)
     await eventually(lambda: _count(shop, {"status": "dead"}, 6))
     shop.web.answer_path("/orders", Answer(200))
 
@@ -251,7 +251,7 @@ async def test_what_is_dead_is_retried_by_a_running_watch(shop: Shop) -> None:
     row = await shop.delivery({"rule": "order", "event.key._id": 0})
     assert (row["status"], row["attempts"], len(row["log"])) == ("delivered", 1, 4)
     assert await retried("--since", middle) == {"delivered": 1, "dead": 3, "late delivered": 2}
-    assert await retried("--rule", "order", "--error", "404") == {"delivered": 4, "late delivered": 2}
+    assert await retried("--rule", "order", "--error", "500") == {"delivered": 4, "late delivered": 2}
     assert len({request.headers["webhook-id"] for request in shop.web.requests}) == 6
 
 
