@@ -33,6 +33,7 @@ from mtrigger.pipeline import InForce, Pipeline
 from mtrigger.position.recovering import Policies
 from mtrigger.position.repartitioning import divided
 from mtrigger.position.starting import LayoutChangedError, counted, place
+from mtrigger.reading.queries import learning
 from mtrigger.reloading import RuleFiles
 from mtrigger.running.destination_report import report
 from mtrigger.running.dry_run import Rehearsal
@@ -248,7 +249,8 @@ class Engine:
                     action = actions.kind(entry.kind).open(entry.config, self._services)
                     if self._settings.dry_run:
                         action = Rehearsal(action, self._show)
-                    runners[LineKey(rule.name, entry.name)] = Runner(rule, action, entry.concurrency)
+                    learn = learning(self._client, rule)
+                    runners[LineKey(rule.name, entry.name)] = Runner(rule, action, entry.concurrency, learn)
         return runners
 
     async def _reload(self, ending: asyncio.Event) -> None:

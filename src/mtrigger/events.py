@@ -32,6 +32,9 @@ DATA_OPERATIONS = ("insert", "update", "replace", "delete")
 DEAD_LETTER: Final = "dead_letter"
 """The operation of an event that is no change: a delivery has died. `document` says which, and why."""
 
+SCHEDULE: Final = "schedule"
+"""The operation of an event that is no change: a scheduled time has come (see `schedules`)."""
+
 Part = Literal["document", "before", "updated", "raw", "key"]
 """A part of an event that may be too large to travel or to be stored with it."""
 

@@ -13,7 +13,7 @@ from mtrigger.actions.base import Preview
 from mtrigger.actions.services import Services
 from mtrigger.conditions import Trace
 from mtrigger.errors import PermanentError, RetryLater
-from mtrigger.events import DEAD_LETTER, ChangeEvent
+from mtrigger.events import DEAD_LETTER, SCHEDULE, ChangeEvent
 from mtrigger.matching import Matcher, touches, wants_dead_letter
 from mtrigger.planning import owed
 from mtrigger.rules import Rule
@@ -67,7 +67,8 @@ def judge(rule: Rule, event: ChangeEvent) -> Judgement:
     demands = _demands(rule, event)
     wanted = all(demand.met for demand in demands)
     trace = rule.condition.trace(event, event.time) if wanted and rule.condition is not None else None
-    fires = bool(Matcher([rule]).matches(event, event.time))
+    # No rule is looked up for a scheduled time: it is one rule's own.
+    fires = wanted if rule.schedule is not None else bool(Matcher([rule]).matches(event, event.time))
     return Judgement(rule, event, demands, trace, fires)
 
 
@@ -77,6 +78,8 @@ def judge_enabled(rule: Rule, event: ChangeEvent) -> Judgement:
 
 
 def _demands(rule: Rule, event: ChangeEvent) -> tuple[Demand, ...]:
+    if rule.schedule is not None:
+        return (*_enabled(rule), Demand("operations", SCHEDULE, event.operation, event.operation == SCHEDULE))
     if rule.dead_letters_of is not None:
         return (*_enabled(rule), *_dead_letter_demands(rule, event))
     operations = ", ".join(name for name in _OPERATIONS if name in rule.operations)

@@ -22,6 +22,7 @@ from mtrigger.position.recovering import Policies
 from mtrigger.pushdown import StreamPlan
 from mtrigger.reading.lookups import Documents
 from mtrigger.reading.narrowing import narrowed
+from mtrigger.scheduling import Scheduler
 from mtrigger.stores.base import LineKey
 from mtrigger.supervision.stopping import Stop
 from mtrigger.supervision.supervising import first_error, part, until
@@ -60,6 +61,9 @@ class Pipeline:
         self._drain_seconds = drain
         complete = Documents(client).complete
         self._dispatcher = Dispatcher(stream.store, partition.name, breakers, complete)
+        # Schedules are nobody's document: the first partition owes for them, so they run once.
+        first, offer = partition.index == 0, self._dispatcher.offer
+        self._scheduler = Scheduler(stream.store, partition.name, offer) if first else None
 
     async def start(self, rules: InForce) -> None:
         """Load what is owed, before anything is read."""
@@ -68,6 +72,7 @@ class Pipeline:
         await self._dispatcher.load()
         take, watched = self._dispatcher.take, self._watched(rules)
         self._watcher = Watcher(self._client, self._stream.store, take, checkpoint, watched, self._policies)
+        self._schedule(rules)
         since = datetime.fromtimestamp(checkpoint.cluster_time.time, UTC).isoformat()
         log.info("watching %s with %s, from %s on", *rules.words, since)
 
@@ -75,6 +80,7 @@ class Pipeline:
         """Go on with other rules."""
         await self._dispatcher.serve(rules.runners)
         self._watcher.use(self._watched(rules))
+        self._schedule(rules)
 
     async def run(self, stop: Stop) -> None:
         """Run until `stop`, then stop in good order. Raises what a part died of."""
@@ -83,12 +89,14 @@ class Pipeline:
                 dispatching = parts.create_task(self._dispatcher.run(), name="dispatcher")
                 watching = parts.create_task(self._watcher.run(), name="watcher")
                 owning = parts.create_task(part("lease", self._stream.lasts()), name="lease")
-                await until(stop.requested, (dispatching, watching, owning))
+                scheduling = self._begin_scheduling(parts, stop)
+                await until(stop.requested, (dispatching, watching, owning, *scheduling))
                 self._watcher.stop()
                 draining = parts.create_task(part("drain", self._drain(stop)), name="drain")
                 await asyncio.wait({watching, draining})
                 await dispatching
-                owning.cancel()
+                for task in (owning, *scheduling):
+                    task.cancel()
         except BaseExceptionGroup as group:
             raise first_error(group) from group
 
@@ -100,6 +108,16 @@ class Pipeline:
         if not draining.done():
             draining.cancel()
             await self._dispatcher.drain(0)
+
+    def _schedule(self, rules: InForce) -> None:
+        if self._scheduler is not None:
+            self._scheduler.use(rules.matcher.rules)
+
+    def _begin_scheduling(self, parts: asyncio.TaskGroup, stop: Stop) -> list[asyncio.Task[None]]:
+        if self._scheduler is None:
+            return []
+        work = part("scheduler", self._scheduler.run(stop.requested))
+        return [parts.create_task(work, name="scheduler")]
 
     def _watched(self, rules: InForce) -> Watched:
         return Watched(rules.matcher, narrowed(rules.plan, self._partition))

@@ -12,6 +12,8 @@ from datetime import time
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from mtrigger.conditions import Condition
+
 Fire = Literal["always", "once", "entering"]
 """always: for every change it holds for; once: for a document once and for all; entering: when it did not
 hold before the change."""
@@ -86,11 +88,11 @@ class LoopGuard:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a scheduled rule looks up: the documents of `collection` ("db.collection") that `where` (a MongoDB
-    filter) or `pipeline` finds, sorted, at most `limit` of them."""
+    """What a scheduled rule looks up: the documents of `collection` ("db.collection") that `where` holds for
+    (it has a MongoDB filter), or what `pipeline` makes of them; sorted, at most `limit` of them."""
 
     collection: str
-    where: Any = None
+    where: Condition | None = None
     pipeline: tuple[Mapping[str, Any], ...] = ()
     sort: tuple[tuple[str, int], ...] = ()
     limit: int = 1_000

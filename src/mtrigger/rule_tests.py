@@ -7,10 +7,12 @@ and nothing is sent. Its time stands still: unless it says `at:`, it happens now
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from mtrigger import schedules
 from mtrigger.actions.services import Services
 from mtrigger.errors import Mistake, RulesError
-from mtrigger.events import DEAD_LETTER, ChangeEvent
+from mtrigger.events import DEAD_LETTER, SCHEDULE, ChangeEvent
 from mtrigger.examples import example_namespace, made_dead_letter, made_event
 from mtrigger.judging import ActionPreview, Judgement, judge_enabled, previews
 from mtrigger.planning import owed
@@ -81,12 +83,15 @@ def _result(rule: Rule, example: RuleTest, services: Services) -> ExampleResult:
         tried = _tried(asked, judgement, trial, event.time + timedelta(seconds=example.after))
     failures: tuple[str, ...] = ()
     if tried.came == "fires" and example.renders:
-        failures = tuple(_unrendered(previews(rule, judgement.event, services, tried.facts), example.renders))
+        facts = {**tried.facts, **_found(example)}
+        failures = tuple(_unrendered(previews(rule, judgement.event, services, facts), example.renders))
     return ExampleResult(rule, example, judgement, tried, failures)
 
 
 def _events(rule: Rule, example: RuleTest, last: datetime) -> list[ChangeEvent]:
     """What happens in the example, the last of it at `last`."""
+    if example.operation == SCHEDULE:
+        return [schedules.event_of(rule, last)]
     documents = example.given * example.times
     apart = timedelta(seconds=example.apart)
     times = [last - apart * behind for behind in reversed(range(len(documents)))]
@@ -97,6 +102,13 @@ def _events(rule: Rule, example: RuleTest, last: datetime) -> list[ChangeEvent]:
         made_event(given, operation, example.before, namespace, time)
         for given, time in zip(documents, times, strict=True)
     ]
+
+
+def _found(example: RuleTest) -> dict[str, Any]:
+    """What the query of a scheduled rule finds in the example."""
+    if example.operation != SCHEDULE:
+        return {}
+    return schedules.facts(example.given, len(example.given))
 
 
 def _tried(rule: Rule, judgement: Judgement, trial: Trial, now: datetime) -> Tried:

@@ -20,6 +20,7 @@ from mtrigger.retry import RetryPolicy
 
 Ordering = Literal["document", "rule", "none"]
 Operation = Literal["insert", "update", "replace", "delete"]
+ExampleOperation = Operation | Literal["dead_letter", "schedule"]
 
 CONCURRENCY = 32
 """Attempts of one action at the same time, unless its settings say otherwise."""
@@ -74,19 +75,22 @@ class RuleAction:
     """One entry of `do:`. `name` is unique within the rule: the kind, numbered from the second one on
     ("email", "email-2"), so that a delivery's id stays the same when other actions are added after it.
     `concurrency` is how many attempts of it may run at the same time. `reads` are the names it may read of
-    what actions see (`document`, `before`, `changed`, …), None when it cannot be told."""
+    what actions see (`document`, `before`, `changed`, …), None when it cannot be told. `writes` are the
+    collections ("db.collection") that it writes to together with its outcome."""
 
     name: str
     kind: str
     config: BaseModel
     concurrency: int = CONCURRENCY
     reads: frozenset[str] | None = None
+    writes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class RuleTest:
     """One entry of `tests:`: what happens, and what the rule must make of the last of it.
 
+    With the operation `schedule`, `given` is what the rule's query finds. Otherwise:
     `given` are documents after a change (or dead letters), one event each, `times` times over, `apart`
     seconds from each other; `before` is the document before the change. The last one happens `at` that time
     (None: now, within the rule's active hours) and is looked at `after` so many seconds. `renders` are texts
@@ -95,7 +99,7 @@ class RuleTest:
 
     given: tuple[Mapping[str, Any], ...]
     before: Mapping[str, Any] | None
-    operation: Operation | Literal["dead_letter"]
+    operation: ExampleOperation
     expect: Literal["fires", "ignored", "suppressed", "held"]
     line: int
     times: int = 1

@@ -11,11 +11,12 @@ import click
 from mtrigger import actions
 from mtrigger.cli.options import json_option, rule_options
 from mtrigger.cli.output import counted, printable
+from mtrigger.cli.times import next_times, schedule_json
 from mtrigger.errors import RulesError
 from mtrigger.loading import RuleSet, load
 from mtrigger.rules import Rule
 
-_ORDER = ("insert", "update", "replace", "delete", "dead_letter")
+_ORDER = ("insert", "update", "replace", "delete", "dead_letter", "schedule")
 
 
 @click.command()
@@ -43,6 +44,9 @@ def check(*, rules: Path, templates: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
     else:
         click.echo(_listing(found))
+        for rule in found.rules:
+            if rule.schedule is not None and rule.enabled:
+                click.echo(f"{rule.name}: {next_times(rule.schedule)}")
     click.echo(
         f"{counted(len(found.rules), 'rule')} in {counted(len(found.files), 'file')}: no mistakes", err=True
     )
@@ -73,6 +77,7 @@ def _as_json(rule: Rule) -> dict[str, object]:
         "enabled": rule.enabled,
         "collections": list(rule.collections.patterns),
         "dead_letters_of": list(rule.dead_letters_of) if rule.dead_letters_of is not None else None,
+        "schedule": schedule_json(rule.schedule) if rule.schedule is not None else None,
         "operations": _operations(rule),
         "fields": list(rule.fields),
         "when": rule.condition.text if rule.condition else None,
@@ -83,6 +88,8 @@ def _as_json(rule: Rule) -> dict[str, object]:
 def _source(rule: Rule) -> str:
     if rule.dead_letters_of is not None:
         return "dead letters"
+    if rule.schedule is not None:
+        return rule.schedule.cron
     return ", ".join(rule.collections.patterns)
 
 

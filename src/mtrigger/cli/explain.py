@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from mtrigger.cli.options import DurationType, json_option, rule_options, state_db_option, together
+from mtrigger.cli.times import schedule_facts, schedule_json
 from mtrigger.pushdown import PushedRule
 from mtrigger.rules import Rule
 
 _LONGEST_FILTER = 400
 _MOST_NAMES = 5
-_OPERATIONS = ("insert", "update", "replace", "delete", "dead_letter")
+_OPERATIONS = ("insert", "update", "replace", "delete", "dead_letter", "schedule")
 
 
 @click.command()
@@ -97,6 +98,7 @@ def _rule(rule: Rule, found: PushedRule | None) -> dict[str, Any]:
         "enabled": rule.enabled,
         "collections": list(rule.collections.patterns),
         "dead_letters_of": list(rule.dead_letters_of) if rule.dead_letters_of is not None else None,
+        "schedule": schedule_json(rule.schedule) if rule.schedule is not None else None,
         "operations": [name for name in _OPERATIONS if name in rule.operations],
         "fields": list(rule.fields),
         "when": condition.text if condition is not None else None,
@@ -206,6 +208,12 @@ def _facts(rule: dict[str, Any], collections: dict[str, list[str]]) -> Iterator[
 
     if rule["dead_letters_of"] is not None:
         yield "events", f"deliveries that die, of {', '.join(rule['dead_letters_of']) or 'every rule'}"
+    elif rule["schedule"] is not None:
+        yield from schedule_facts(rule["schedule"])
+        if not rule["enabled"]:
+            yield "enabled", "no: it does nothing"
+        yield "does", ", ".join(rule["actions"])
+        return
     else:
         yield "events", f"{', '.join(rule['operations'])} in {', '.join(rule['collections'])}"
     if collections.get(rule["name"]) is not None and rule["dead_letters_of"] is None:

@@ -71,13 +71,16 @@ async def _status(where: Addresses, known: frozenset[str] | None) -> dict[str, A
     from mtrigger.cli.destinations import found_down
     from mtrigger.cli.divisions import division, earliest
     from mtrigger.cli.owners import owner
+    from mtrigger.cli.times import runs_json
 
     async with state(where) as store:
         stored = [await store.checkpoint(partition.name) for partition in await division(store)]
         found = [checkpoint for checkpoint in stored if checkpoint is not None]
         owners = {checkpoint.stream: await owner(store, checkpoint.stream) for checkpoint in found}
         tallies, gaps = await store.tallies(), await store.gaps.all()
+        wishes = await store.wishes.current()
         down = await found_down(store)
+        next_runs = await runs_json(store)
     checkpoint = earliest(found)
     warnings: list[str] = []
     times = await _times(where.uri, checkpoint, warnings) if where.uri else _Times(None, None)
@@ -97,7 +100,9 @@ async def _status(where: Addresses, known: frozenset[str] | None) -> dict[str, A
         "lines": lines,
         "dead": sum(tally.counts.get(Status.DEAD, 0) for tally in tallies),
         "gaps": len(gaps),
+        **wishes_json(wishes, tallies),
         "down": down,
+        "next_runs": next_runs,
         "oldest_owed": min((line["oldest_owed"] for line in owing), default=None),
         "forgotten_rules": forgotten,
         "warnings": warnings,
@@ -174,6 +179,8 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     from mtrigger.cli.destinations import down_lines
     from mtrigger.cli.output import counted, span
     from mtrigger.cli.owners import sentence
+    from mtrigger.cli.times import run_lines
+    from mtrigger.cli.wishes import wish_lines
 
     position, oplog, parts = document["position"], document["oplog"], document["partitions"]
     if position is None:
@@ -191,8 +198,10 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
         dead = counted(document["dead"], "delivery")
         yield f"dead       {dead}; see them: mtrigger deliveries list --status dead"
     yield from down_lines(document["down"])
+    yield from run_lines(document["next_runs"])
     if document["gaps"]:
         yield f"skipped    {counted(document['gaps'], 'gap')}; see them: mtrigger gaps"
+    yield from wish_lines(document)
     for part in parts:
         if part["rescan"] is not None:
             left = counted(part["rescan"]["collections_left"], "collection")

@@ -34,7 +34,7 @@ _event_options = together(
         "--collection",
         metavar="DB.COLLECTION",
         help="With --document: where it changed.  [default: the collection of each rule; a rule of dead "
-        "letters takes the document as a dead letter]",
+        "letters takes the document as a dead letter, one with a schedule as what its query finds]",
     ),
 )
 
@@ -153,7 +153,8 @@ def _judge_events(loaded: RuleSet, given: dict[str, Any], *, as_json: bool) -> i
         judged = []
         for rule in rules:
             judgement = judge(rule, event)
-            actions = previews(rule, event, services) if judgement.fires else []
+            facts = _facts(rule, given)
+            actions = previews(rule, event, services, facts) if judgement.fires else []
             failures += sum(action.preview is None for action in actions)
             judged.append(judgements.judgement_json(judgement, actions))
             if not as_json:
@@ -162,6 +163,15 @@ def _judge_events(loaded: RuleSet, given: dict[str, Any], *, as_json: bool) -> i
     if as_json:
         print_json({"events": listed})
     return 1 if failures else 0
+
+
+def _facts(rule: Rule, given: dict[str, Any]) -> dict[str, Any]:
+    """For a rule with a schedule, the document in the options is what its query finds."""
+    from mtrigger import schedules
+
+    if rule.schedule is None or given["document"] is None:
+        return {}
+    return schedules.facts([_document(given, "document")], 1)
 
 
 def _services(loaded: RuleSet) -> Any:
@@ -175,6 +185,7 @@ def _services(loaded: RuleSet) -> Any:
 
 def _events(rules: Sequence[Rule], given: dict[str, Any]) -> list[tuple[Any, Sequence[Rule]]]:
     """The events in the options, each with the rules to hold it against. Raises UsageError, SettingsError."""
+    from mtrigger import schedules
     from mtrigger.errors import SettingsError
     from mtrigger.examples import example_namespace, made_dead_letter, made_event, read_events
 
@@ -185,7 +196,12 @@ def _events(rules: Sequence[Rule], given: dict[str, Any]) -> list[tuple[Any, Seq
         except (OSError, ValueError) as error:  # a file that is not UTF-8 is a ValueError, too
             raise SettingsError(f"{given['event_file']}: {error}") from error
     change = _change(given)
-    of_changes = [rule for rule in rules if rule.dead_letters_of is None or change.collection]
+    timed = [rule for rule in rules if rule.schedule is not None]
+    of_changes = [
+        rule
+        for rule in rules
+        if rule.schedule is None and (rule.dead_letters_of is None or change.collection)
+    ]
     by_namespace: dict[str, list[Rule]] = {}
     for rule in of_changes:
         by_namespace.setdefault(change.collection or example_namespace(rule), []).append(rule)
@@ -197,7 +213,8 @@ def _events(rules: Sequence[Rule], given: dict[str, Any]) -> list[tuple[Any, Seq
         ]
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    if others := [rule for rule in rules if rule not in of_changes]:
+    events += [(schedules.event_of(rule, now), [rule]) for rule in timed]
+    if others := [rule for rule in rules if rule not in (*of_changes, *timed)]:
         events.append((made_dead_letter(change.document, now), others))
     return events
 

@@ -1,29 +1,17 @@
 """One document of a rule file to one `Rule`: keys checked, condition parsed, actions compiled."""
 
-from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
 
-from mtrigger.conditions import Condition, parse, parse_mapping
-from mtrigger.conditions.mapping import mapping_text
-from mtrigger.errors import ConditionError
 from mtrigger.loading.doing import Draft, compile_actions
+from mtrigger.loading.expressions import condition_at
 from mtrigger.loading.models import RuleFile, valid_name
-from mtrigger.loading.nodes import (
-    Mapping,
-    Node,
-    Place,
-    Report,
-    Scalar,
-    Sequence,
-    plain,
-    written,
-)
+from mtrigger.loading.nodes import Place, Report, Scalar
 from mtrigger.loading.quieting import check_quiet
 from mtrigger.loading.rule_tests import compile_tests
-from mtrigger.loading.scalar_text import place_in
+from mtrigger.loading.schedules import compile_schedule
 from mtrigger.loading.sources import check_source, operations_of
-from mtrigger.loading.validation import shown, validate
+from mtrigger.loading.validation import validate
 from mtrigger.rules import Collections, Rule
 from mtrigger.templates import Templates
 
@@ -55,10 +43,11 @@ def compile_rule(draft: Draft, name: str, templates: Templates, report: Report) 
     before = len(report.mistakes)
     model = validate(RuleFile, draft.node, report)
     when = draft.node.get("when")
-    condition = _condition(when, report) if when is not None else None
+    condition = condition_at(when, "when", report) if when is not None else None
     if model is not None:
         check_source(model, draft.node, condition, report)
         check_quiet(model, draft.node, report)
+    schedule = compile_schedule(model, draft.node, report) if model is not None else None
     entries = compile_actions(draft, templates, report)
     tests = compile_tests(model, draft.node, report) if model else ()
     if model is None or len(report.mistakes) > before:
@@ -78,6 +67,7 @@ def compile_rule(draft: Draft, name: str, templates: Templates, report: Report) 
         file=draft.node.place.source.name,
         tests=tests,
         dead_letters_of=model.on.rules if model.on.dead_letters else None,
+        schedule=schedule,
         **_quiet(model),
     )
 
@@ -92,42 +82,3 @@ def _quiet(model: RuleFile) -> dict[str, Any]:
         "max_age": model.max_age,
         "loop_guard": model.loop_guard.value(),
     }
-
-
-def _condition(node: Node, report: Report) -> Condition | None:
-    if isinstance(node, Mapping):
-        try:
-            return parse_mapping(plain(node)).written_as(mapping_text(written(node)))
-        except ConditionError as error:
-            report.add(_named_key(node, error.message) or node.place, str(error))
-        return None
-    if not isinstance(node, Scalar) or not isinstance(node.value, str):
-        report.add(
-            node.place,
-            "`when` is an expression (amount > 10000) or a MongoDB filter, "
-            f"not {shown(node)}; without it every event counts",
-        )
-        return None
-    try:
-        return parse(node.value).written_as(node.raw)
-    except ConditionError as error:
-        report.add(place_in(node, error.line, error.column), f"`when`: {error}", node)
-    return None
-
-
-def _named_key(node: Node, message: str) -> Place | None:
-    """The place of the first key in `node` that `message` names in backquotes."""
-    for key, place in _keys(node):
-        if f"`{key}`" in message:
-            return place
-    return None
-
-
-def _keys(node: Node) -> Iterator[tuple[str, Place]]:
-    if isinstance(node, Mapping):
-        for key, entry in node.entries.items():
-            yield key, entry.place
-            yield from _keys(entry.node)
-    elif isinstance(node, Sequence):
-        for item in node.items:
-            yield from _keys(item)

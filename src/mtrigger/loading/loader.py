@@ -20,7 +20,7 @@ from mtrigger.loading.doing import Draft
 from mtrigger.loading.interpolation import Surroundings, fill_in
 from mtrigger.loading.models import Defaults
 from mtrigger.loading.nodes import Place, Report, Source
-from mtrigger.loading.sources import check_names, wants_dead_letters
+from mtrigger.loading.sources import check_names, wants_no_changes
 from mtrigger.loading.validation import explain, validate
 from mtrigger.loading.yaml_source import read_documents
 from mtrigger.rules import Rule
@@ -182,7 +182,7 @@ class _Loading:
             self._report.add_at(str(file), 1, 1, "the file holds no rule")
         for node in documents:
             under = defaults.rule
-            if under is not None and wants_dead_letters(node):
+            if under is not None and wants_no_changes(node):
                 under = under.without("on")  # what is said there is about changes
             merged = nodes.merge(under, node) if under else node
             assert isinstance(merged, nodes.Mapping)

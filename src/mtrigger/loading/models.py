@@ -14,12 +14,14 @@ from mtrigger.loading.quiet_models import (
     Absent,
     Active,
     Counting,
+    Cron,
     Digest,
     LoopGuard,
     Throttle,
+    Zone,
     valid_path,
 )
-from mtrigger.quiet import Fire
+from mtrigger.quiet import CatchUp, Fire
 from mtrigger.retry import RetryPolicy
 from mtrigger.rules import Operation, Ordering
 
@@ -74,11 +76,45 @@ class OnDefaults(_Model):
     )
 
 
+def _one_collection(name: str) -> str:
+    if "*" in name:
+        raise ValueError("a query reads one collection: write its name without `*`")
+    return valid_collection(name)
+
+
+def _valid_order(text: str) -> str:
+    valid_path(text.removeprefix("-"))
+    return text
+
+
+class Query(_Model):
+    """What a scheduled rule looks up: templates see it as `documents`."""
+
+    collection: Annotated[str, AfterValidator(_one_collection)] = Field(
+        description="database.collection", examples=["shop.orders"]
+    )
+    where: Any = Field(
+        default=None,
+        description="Which documents: an expression, in which now() is the scheduled time, or a MongoDB "
+        "filter; left out: all",
+        examples=['amount > 10000 and created_at >= now() - duration("1d")'],
+    )
+    sort: OneOrMore[Annotated[str, AfterValidator(_valid_order)]] = Field(
+        default=(), description="By which fields; `-` before one: descending", examples=["-amount"]
+    )
+    limit: Count = Field(default=1_000, description="So many documents are listed at most; all are counted")
+    pipeline: tuple[dict[str, Any], ...] = Field(
+        default=(), description="Instead of `where` and `sort`: the stages of an aggregation"
+    )
+
+
 class On(OnDefaults):
-    """Which events a rule wants: changes in collections, or dead letters."""
+    """Which events a rule wants: changes in collections, dead letters, or times."""
 
     model_config = ConfigDict(
-        json_schema_extra={"oneOf": [{"required": ["collection"]}, {"required": ["dead_letters"]}]}
+        json_schema_extra={
+            "oneOf": [{"required": [key]} for key in ("collection", "dead_letters", "schedule")]
+        }
     )
 
     dead_letters: Flag = Field(
@@ -87,6 +123,20 @@ class On(OnDefaults):
     rules: OneOrMore[Annotated[str, AfterValidator(valid_name)]] = Field(
         default=(),
         description="With dead_letters: only for deliveries of these rules (default: of every rule)",
+    )
+    schedule: Cron | None = Field(
+        default=None,
+        description="The rule fires at the times of this cron expression: minute, hour, day of month, month, "
+        "day of week; six fields begin with the second",
+        examples=["0 9 * * mon-fri"],
+    )
+    timezone: Zone = Field(default="UTC", description="With schedule: an IANA time zone, such as Asia/Seoul")
+    catch_up: CatchUp = Field(
+        default="last",
+        description="With schedule: which of the times are made up for that passed while nothing ran",
+    )
+    query: Query | None = Field(
+        default=None, description="With schedule: the documents that the actions are to tell of"
     )
 
 

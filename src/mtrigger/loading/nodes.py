@@ -137,6 +137,13 @@ def find(node: Node, path: Path) -> tuple[Node, Place]:
     return node, place
 
 
+def place_of(node: Node, path: Path) -> Place | None:
+    """Where the key at the end of `path` stands, if it is there."""
+    parent, _ = find(node, path[:-1])
+    entry = parent.entries.get(str(path[-1])) if isinstance(parent, Mapping) else None
+    return entry.place if entry is not None else None
+
+
 def merge(under: Node, over: Node) -> Node:
     """`over` on top of `under`: mappings are merged key by key, everything else is `over` alone."""
     if not (isinstance(under, Mapping) and isinstance(over, Mapping)):

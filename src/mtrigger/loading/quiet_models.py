@@ -39,14 +39,16 @@ def valid_zone(name: str) -> str:
 
 
 def valid_cron(text: str) -> str:
-    """`text` if it is a cron expression of five fields that will ever come true."""
+    """`text` if it is a cron expression of five fields, or of six that begin with the second, that will ever
+    come true."""
     from datetime import datetime
 
     try:
         next(CronSim(text, datetime(2026, 1, 1)))  # noqa: DTZ001 - the zone makes no difference to what is valid
     except CronSimError as error:
         raise ValueError(
-            f"this is no cron expression ({error}): minute, hour, day of month, month, day of week"
+            f"this is no cron expression ({error}): minute, hour, day of month, month, day of week (six "
+            "fields begin with the second)"
         ) from None
     except StopIteration:
         raise ValueError("this time never comes") from None

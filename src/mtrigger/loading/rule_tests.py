@@ -1,14 +1,14 @@
 """The `tests:` of a rule file to `RuleTest`s: documents with their BSON types, times with their zones."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from mtrigger.events import DEAD_LETTER
+from mtrigger.events import DEAD_LETTER, SCHEDULE
+from mtrigger.loading.expressions import with_bson_values
 from mtrigger.loading.models import RuleFile, Test
-from mtrigger.loading.nodes import Mapping, Node, Report, Sequence, find
-from mtrigger.rules import RuleTest
+from mtrigger.loading.nodes import Mapping, Node, Report, find
+from mtrigger.rules import ExampleOperation, RuleTest
 
 
 def compile_tests(model: RuleFile, rule: Mapping, report: Report) -> tuple[RuleTest, ...]:
@@ -18,7 +18,7 @@ def compile_tests(model: RuleFile, rule: Mapping, report: Report) -> tuple[RuleT
     for number, test in enumerate(model.tests):
         node, _ = find(rule, ("tests", number))
         given, before = (
-            _documents(getattr(test, key), find(node, (key,))[0], report) for key in ("given", "before")
+            with_bson_values(getattr(test, key), find(node, (key,))[0], report) for key in ("given", "before")
         )
         tests.append(_compiled(test, given, before, model, node, zone))
     return tuple(tests)
@@ -28,7 +28,7 @@ def _compiled(test: Test, given: Any, before: Any, model: RuleFile, node: Node, 
     return RuleTest(
         given=tuple(given) if isinstance(given, list) else (given or {},),
         before=before,
-        operation=DEAD_LETTER if model.on.dead_letters else test.operation,
+        operation=_operation(test, model),
         expect=test.expect,
         line=node.place.line,
         times=test.times,
@@ -39,32 +39,12 @@ def _compiled(test: Test, given: Any, before: Any, model: RuleFile, node: Node, 
     )
 
 
+def _operation(test: Test, model: RuleFile) -> ExampleOperation:
+    if model.on.schedule is not None:
+        return SCHEDULE
+    return DEAD_LETTER if model.on.dead_letters else test.operation
+
+
 def _moment(text: str, zone: tzinfo) -> datetime:
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
-
-
-def _documents(value: Any, node: Node, report: Report) -> Any:
-    """Documents with Extended JSON (`{$numberDecimal: "1.5"}`) turned into BSON values."""
-    if not any(key.startswith("$") for key in _keys(node)):
-        return value
-    import json
-
-    from bson import json_util
-    from bson.errors import BSONError
-
-    try:
-        return json_util.loads(json.dumps(value))
-    except (ValueError, TypeError, ArithmeticError, BSONError) as error:
-        report.add(node.place, f"this is not Extended JSON: {error}")
-        return None
-
-
-def _keys(node: Node) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        for key, entry in node.entries.items():
-            yield key
-            yield from _keys(entry.node)
-    elif isinstance(node, Sequence):
-        for item in node.items:
-            yield from _keys(item)

@@ -1,29 +1,35 @@
 """Where a rule's events come from: what `on:` says beyond single keys, and what may stand beside it.
 
-A rule wants changes of collections, or dead letters; the keys and conditions of the one mean nothing for the
-other, and are mistakes there.
+A rule wants changes of collections, or dead letters, or times (`schedules`); the keys and conditions of the
+one mean nothing for the other, and are mistakes there.
 """
 
 from collections.abc import Mapping as MappingABC
 
 from mtrigger.conditions import Condition
 from mtrigger.config_types import closest
-from mtrigger.events import DEAD_LETTER
+from mtrigger.events import DEAD_LETTER, SCHEDULE
 from mtrigger.loading.models import On, RuleFile
-from mtrigger.loading.nodes import Mapping, Place, Report, Scalar, find
+from mtrigger.loading.nodes import Mapping, Report, Scalar, find, place_of
+from mtrigger.loading.schedules import check_beside_schedule, has_schedule
 from mtrigger.rules import Rule
 
 _OF_CHANGES = ("collection", "operations", "fields")
+_OF_TIMES = ("timezone", "catch_up", "query")
 
 
-def wants_dead_letters(rule: Mapping) -> bool:
-    """Whether the document of a rule asks for dead letters."""
+def wants_no_changes(rule: Mapping) -> bool:
+    """Whether the document of a rule asks for dead letters or for times."""
+    if has_schedule(rule):
+        return True
     asked, _ = find(rule, ("on", "dead_letters"))
     return isinstance(asked, Scalar) and str(asked.value).lower() == "true"
 
 
 def operations_of(on: On) -> frozenset[str]:
     """The operations a rule wants; `update` includes `replace`."""
+    if on.schedule is not None:
+        return frozenset({SCHEDULE})
     if on.dead_letters:
         return frozenset({DEAD_LETTER})
     return frozenset(on.operations) | ({"replace"} if "update" in on.operations else set())
@@ -31,34 +37,37 @@ def operations_of(on: On) -> frozenset[str]:
 
 def check_source(model: RuleFile, rule: Mapping, condition: Condition | None, report: Report) -> None:
     """Report what does not go together in one rule."""
-    _, place = find(rule, ("on",))
-    given = {key: found for key in On.model_fields if (found := _place(rule, ("on", key))) is not None}
-    if not model.on.dead_letters:
-        if model.on.collection is None:
-            report.add(place, "`on.collection` is missing")
-        if "rules" in given:
-            report.add(given["rules"], "`rules` says whose dead letters count: add `dead_letters: true`")
+    if model.on.schedule is not None:
+        check_beside_schedule(model, rule, report)
         return
+    for key in _OF_TIMES:
+        if (found := place_of(rule, ("on", key))) is not None:
+            report.add(found, f"`{key}` says more about `schedule`, which is not there")
+    if model.on.dead_letters:
+        _check_beside_dead_letters(model, rule, condition, report)
+        return
+    if model.on.collection is None:
+        _, place = find(rule, ("on",))
+        report.add(place, "`on.collection` is missing")
+    if (found := place_of(rule, ("on", "rules"))) is not None:
+        report.add(found, "`rules` says whose dead letters count: add `dead_letters: true`")
+
+
+def _check_beside_dead_letters(
+    model: RuleFile, rule: Mapping, condition: Condition | None, report: Report
+) -> None:
     for key in _OF_CHANGES:
-        if key in given:
+        if (found := place_of(rule, ("on", key))) is not None:
             report.add(
-                given[key],
-                f"`{key}` is about changes, and `dead_letters: true` about deaths: keep one of them",
+                found, f"`{key}` is about changes, and `dead_letters: true` about deaths: keep one of them"
             )
     for number in range(len(model.tests)):
         for key in ("before", "operation"):
-            if (found := _place(rule, ("tests", number, key))) is not None:
+            if (found := place_of(rule, ("tests", number, key))) is not None:
                 report.add(found, f"a dead letter is no change and has no `{key}`; leave it out")
     if condition is not None and any(reading.root in ("before", "changed") for reading in condition.reads):
         _, place = find(rule, ("when",))
         report.add(place, "a dead letter is no change: `before`, changed() and became() say nothing about it")
-
-
-def _place(node: Mapping, path: tuple[str | int, ...]) -> Place | None:
-    """Where the key at the end of `path` stands, if it is there."""
-    parent, _ = find(node, path[:-1])
-    entry = parent.entries.get(str(path[-1])) if isinstance(parent, Mapping) else None
-    return entry.place if entry is not None else None
 
 
 def check_names(rule: Rule, node: Mapping, known: MappingABC[str, bool], report: Report) -> None:

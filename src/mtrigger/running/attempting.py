@@ -28,6 +28,10 @@ Complete = Callable[[ChangeEvent], Awaitable[ChangeEvent]]
 """Gives an event the document that was too large to be stored with it (see `lookups`)."""
 
 
+Learn = Callable[[ChangeEvent], Awaitable[Mapping[str, Any]]]
+"""Finds out what an attempt is to tell besides its event (see `queries`); asked anew at every attempt."""
+
+
 async def as_stored(event: ChangeEvent) -> ChangeEvent:
     """The event as it is, whatever it lacks."""
     return event
@@ -36,11 +40,13 @@ async def as_stored(event: ChangeEvent) -> ChangeEvent:
 @dataclass(frozen=True, slots=True)
 class Runner:
     """How the deliveries of one line are run: the action, opened, its rule, and how many attempts of the line
-    may run at the same time."""
+    may run at the same time. `learn` is asked for the facts of each attempt, where there are any to find out.
+    """
 
     rule: Rule
     action: Action
     concurrency: int = CONCURRENCY
+    learn: Learn | None = None
 
 
 def now_as_stored() -> datetime:
@@ -68,6 +74,8 @@ async def outcome_of(
         event = await complete(delivery.event)
         if event.flaw:
             raise PermanentError(f"the change cannot be read, so the action was not run: {event.flaw}")
+        if runner.learn is not None:
+            facts = {**facts, **await runner.learn(event)}
         whole = delivery if event is delivery.event else replace(delivery, event=event)
         detail = storable(await runner.action.run(work_for(runner.rule, whole, now, facts)))
     except asyncio.CancelledError as error:

@@ -24,6 +24,7 @@ from mtrigger.stores.gaps import Gaps
 from mtrigger.stores.layouts import Layouts
 from mtrigger.stores.memories import Memories
 from mtrigger.stores.positions import Checkpoint, Positions, Rescan
+from mtrigger.stores.schedules import NextRuns
 from mtrigger.stores.wishes import WishList
 
 __all__ = [
@@ -246,6 +247,11 @@ class Store(Positions, Outbox, Protocol):
     @property
     def gaps(self) -> Gaps:
         """What was knowingly skipped."""
+        ...
+
+    @property
+    def schedules(self) -> NextRuns:
+        """When scheduled rules run next."""
         ...
 
     @property

@@ -31,6 +31,7 @@ from mtrigger.stores.layouts import Layouts
 from mtrigger.stores.memories import Memories, MemoryMemories
 from mtrigger.stores.memory_layouts import MemoryLayouts
 from mtrigger.stores.memory_leases import MemoryLeases
+from mtrigger.stores.schedules import MemoryNextRuns, NextRuns
 from mtrigger.stores.wishes import MemoryWishes, WishList
 
 _KEPT_TOKENS = 5
@@ -53,6 +54,7 @@ class MemoryStore:
         self.destinations: Destinations = MemoryDestinations()
         self.memories: Memories = MemoryMemories()
         self.wishes: WishList = MemoryWishes()
+        self.schedules: NextRuns = MemoryNextRuns()
         layouts = MemoryLayouts()
         self.layouts: Layouts = layouts
         self.leases: Leases = MemoryLeases(self._checkpoints, layouts)

@@ -28,6 +28,7 @@ from mtrigger.stores.mongo_layouts import MongoLayouts
 from mtrigger.stores.mongo_leases import MongoLeases, held_by
 from mtrigger.stores.mongo_memories import MongoMemories
 from mtrigger.stores.mongo_records import MongoRecords
+from mtrigger.stores.mongo_schedules import MongoNextRuns
 from mtrigger.stores.mongo_wishes import MongoWishes
 from mtrigger.stores.outcomes import Settling, settling
 from mtrigger.stores.rows import (
@@ -39,6 +40,7 @@ from mtrigger.stores.rows import (
     read_checkpoint,
     read_delivery,
 )
+from mtrigger.stores.schedules import NextRuns
 from mtrigger.stores.steadiness import StateOutage, steadily
 
 DUPLICATE_KEY = 11000
@@ -65,6 +67,7 @@ class MongoStore(MongoRecords):
         self.destinations = MongoDestinations(state, self.outage)
         self.memories = MongoMemories(state, self.outage)
         self.wishes = MongoWishes(state, self.outage)
+        self.schedules: NextRuns = MongoNextRuns(state, self.outage)
         self.leases: Leases = MongoLeases(self._checkpoints)
         self.layouts: Layouts = MongoLayouts(state, self.outage)
 
