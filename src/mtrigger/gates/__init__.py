@@ -8,11 +8,12 @@ Promise: asked again about the same delivery with the memory it left (after a cr
 answer is the same and nothing is counted twice.
 """
 
-from mtrigger.gates.admitting import Admission, Hold, Pass, Suppress, admission, after
+from mtrigger.gates.admitting import Admission, Hold, Pass, Suppress, admission, after, remembers
 from mtrigger.gates.silences import Pause, Silence, Wishes
-from mtrigger.gates.state import NOTHING_YET, GroupState
+from mtrigger.gates.state import LEFT_OUT_KNOWN, NOTHING_YET, GroupState
 
 __all__ = [
+    "LEFT_OUT_KNOWN",
     "NOTHING_YET",
     "Admission",
     "GroupState",
@@ -24,4 +25,5 @@ __all__ = [
     "Wishes",
     "admission",
     "after",
+    "remembers",
 ]

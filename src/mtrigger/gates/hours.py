@@ -1,27 +1,45 @@
 """The `active:` hours of a rule: whether it may speak now, and when it next may."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from mtrigger.quiet import Active
 
 _DAYS_AHEAD = 8
+_NEAR = timedelta(seconds=1)
 
 
 def opens_in(active: Active, now: datetime) -> float:
     """Seconds from `now` (aware) until the hours begin; 0 within them.
 
     Days and hours are those of the wall clocks in the rule's time zone, which may be put forward or back.
+    Where clocks show a time twice, hours begin and end at the first; where they skip it, when they skip it.
     """
-    local = now.astimezone(active.zone)
-    first = local.date() - timedelta(days=1)
+    first = now.astimezone(active.zone).date() - timedelta(days=1)
     for ahead in range(_DAYS_AHEAD + 1):
         day = first + timedelta(days=ahead)
         if day.weekday() not in active.days:
             continue
-        begins = datetime.combine(day, active.start, active.zone)
         over_midnight = active.end <= active.start
-        ends = datetime.combine(day + timedelta(days=over_midnight), active.end, active.zone)
-        # Compared in real time: within one zone Python would compare what the clocks show.
-        if now.timestamp() < ends.timestamp():
-            return max(0.0, begins.timestamp() - now.timestamp())
+        begins = _moment(day, active.start, active.zone)
+        ends = _moment(day + timedelta(days=over_midnight), active.end, active.zone)
+        if begins < ends and now < ends:
+            return max(0.0, (begins - now).total_seconds())
     raise AssertionError("a rule is active on one day of the week at least")
+
+
+def _moment(day: date, shown: time, zone: ZoneInfo) -> datetime:
+    """When clocks in `zone` show this on `day`, in UTC: within one zone Python would compare what they show,
+    not what has passed."""
+    local = datetime.combine(day, shown, zone)
+    moment = local.astimezone(UTC)
+    if moment.astimezone(zone).replace(tzinfo=None) == local.replace(tzinfo=None):
+        return moment
+    before, after = local.replace(fold=1).astimezone(UTC), moment
+    while after - before > _NEAR:  # skipped: find where the offset changes
+        middle = before + (after - before) / 2
+        if middle.astimezone(zone).utcoffset() == after.astimezone(zone).utcoffset():
+            after = middle
+        else:
+            before = middle
+    return after.replace(microsecond=0)
