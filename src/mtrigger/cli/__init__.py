@@ -28,6 +28,9 @@ _COMMANDS = {
     "explain": _Command("mtrigger.cli.explain", "Say what the server filters and what is left to mtrigger."),
     "status": _Command("mtrigger.cli.status", "Show where the watcher stands and what is owed."),
     "deliveries": _Command("mtrigger.cli.deliveries", "List, show, retry or discard deliveries."),
+    "silence": _Command("mtrigger.cli.silence", "Leave out what becomes due of a rule for a time."),
+    "pause": _Command("mtrigger.cli.pause", "Let nothing of a rule run until it is resumed."),
+    "resume": _Command("mtrigger.cli.pause", "Let a rule that is paused go on."),
     "checkpoint": _Command(
         "mtrigger.cli.checkpoint", "Show, set or reset the position in the change stream."
     ),

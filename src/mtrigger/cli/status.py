@@ -72,6 +72,7 @@ async def _status(where: Addresses, known: frozenset[str] | None) -> dict[str, A
     from mtrigger.cli.divisions import division, earliest
     from mtrigger.cli.owners import owner
     from mtrigger.cli.times import runs_json
+    from mtrigger.cli.wishes import wishes_json
 
     async with state(where) as store:
         stored = [await store.checkpoint(partition.name) for partition in await division(store)]

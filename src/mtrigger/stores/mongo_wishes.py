@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from mtrigger.conditions import parse
+from mtrigger.conditions import Condition, parse
 from mtrigger.errors import ConditionError
 from mtrigger.gates import Pause, Silence, Wishes
 from mtrigger.stores.steadiness import StateOutage, steadily
@@ -68,12 +69,18 @@ class MongoWishes:
         return (await self._rows.delete_one({"kind": "pause", "rule": rule})).deleted_count == 1
 
 
+@lru_cache(maxsize=64)
+def _parsed(where: str) -> Condition:
+    """The condition `where`, which is read again every second."""
+    return parse(where)
+
+
 def _silences(rows: Sequence[Row], now: datetime) -> Iterator[Silence]:
     for row in rows:
         if row["kind"] != "silence" or row["until"] <= now:
             continue
         try:
-            condition = parse(row["where"]) if row["where"] else None
+            condition = _parsed(row["where"]) if row["where"] else None
         except ConditionError as error:
             # Written by another version: rather once too often than lost.
             log.warning("a silence of rule %s cannot be read and is left out: %s", row["rule"], error)
