@@ -26,5 +26,13 @@ def work_for_document(document: dict[str, Any], **names: Any) -> Work:
         "delivery": {"id": DELIVERY_ID, "attempt": 1},
         "changed": dict(document),
         "now": time,
+        "held_back": 0,
+        "count": 1,
+        "group": {},
+        "documents": [document],
+        "more": 0,
+        "sums": {},
+        "resolved": False,
+        "since": None,
     }
     return Work({**scope, **names}, "big-order", "webhook", DELIVERY_ID, 1)
