@@ -1,6 +1,8 @@
 """How a stream is divided: names, shares, filters."""
 
 from dataclasses import replace
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from mtrigger.deployment.preflight import across_partitions
 from mtrigger.partitions import MOST_PARTITIONS, UNDIVIDED, Partition, dealt, partitions
 from mtrigger.pushdown import plan
+from mtrigger.quiet import Absent, Count, Digest, Throttle
 from mtrigger.reading.narrowing import narrowed
 from support.recording import rule_on
 
@@ -65,3 +68,34 @@ def test_an_order_across_all_documents_is_no_matter_of_one_partition() -> None:
     assert [finding.grave for finding in across_partitions([ordered, rule_on("shop.items")], 2)] == [True]
     assert across_partitions([ordered], 1) == []
     assert across_partitions([disabled], 2) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ({"throttle": Throttle(60.0)}, "`throttle` keeps account for the whole rule"),
+        ({"throttle": Throttle(60.0, ("customer.id",))}, "`throttle` keeps account for each customer.id"),
+        ({"count": Count(5, 60.0, ("user", "site"))}, "`count` keeps account for each user, site"),
+        ({"digest": Digest(60.0, "", ZoneInfo("UTC"))}, "`digest` keeps account for the whole rule"),
+        ({"absent": Absent(60.0, ("device",))}, "`absent` keeps account for each device"),
+    ],
+    ids=["throttle", "throttle per", "count", "digest", "absent"],
+)
+def test_what_is_counted_over_documents_is_no_matter_of_one_partition(
+    setting: dict[str, Any], expected: str
+) -> None:
+    """A group's documents may lie in several partitions, each of which would count for itself."""
+    rule = replace(rule_on("shop.orders"), **setting)
+
+    (finding,) = across_partitions([rule], 2)
+
+    assert finding.grave
+    assert finding.message.startswith(expected)
+    assert "{per: _id, …}" in finding.message
+    assert across_partitions([rule], 1) == []
+
+
+@pytest.mark.parametrize("setting", [{"throttle": Throttle(60.0, ("_id",))}, {"max_age": 60.0}, {}])
+def test_what_is_kept_for_each_document_may_be_divided(setting: dict[str, Any]) -> None:
+    """All changes of a document fall to one partition."""
+    assert across_partitions([replace(rule_on("shop.orders"), **setting)], 2) == []

@@ -5,7 +5,7 @@ of before it is missed. The decisions are pure; `survey` does the looking.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,17 +61,67 @@ def findings(rules: Sequence[Rule], found: Survey | None, mail_server: object | 
 
 
 def across_partitions(rules: Iterable[Rule], partitions: int) -> list[Finding]:
-    """The enabled rules that ask for an order which several partitions cannot keep: they run side by side."""
+    """What the enabled rules ask for that several partitions cannot keep: they run side by side, each with
+    the documents whose ids fall to it."""
     if partitions == 1:
         return []
+    return [
+        Finding(
+            rule.name,
+            f"{asked}, which {partitions} partitions cannot keep: they run side by side, each with documents "
+            f"of its own. {way_out}, or move it to a folder that a `mtrigger watch` of its own watches, "
+            "undivided and with a --state-db of its own",
+            grave=True,
+        )
+        for rule in rules
+        if rule.enabled
+        for asked, way_out in _across_documents(rule)
+    ]
+
+
+def _across_documents(rule: Rule) -> Iterator[tuple[str, str]]:
+    """What `rule` asks for that spans several documents, and how to ask for less."""
+    if rule.ordering == "rule":
+        asked = "`ordering: rule` asks for one sequence of all its deliveries"
+        yield asked, "Let it keep the order of each document (`ordering: document`)"
+    for name in ("throttle", "count", "digest", "absent"):
+        setting = getattr(rule, name)
+        if setting is None or setting.per == ("_id",):
+            continue
+        groups = f"for each {', '.join(setting.per)}" if setting.per else "for the whole rule"
+        yield f"`{name}` keeps account {groups}, over several documents", f"Use `{name}: {{per: _id, …}}`"
+
+
+def into_the_state(rules: Iterable[Rule], state_database: str) -> list[Finding]:
+    """The enabled rules that write into mtrigger's own database."""
+    return [
+        Finding(
+            rule.name,
+            f"writes into {namespace}, but {state_database} is mtrigger's own database: name another one in "
+            "`into`, or give the state another with --state-db",
+            grave=True,
+        )
+        for rule, namespaces in _written(rules)
+        for namespace in sorted(namespaces)
+        if namespace.partition(".")[0] == state_database
+    ]
+
+
+def carried_out_apart(rules: Iterable[Rule]) -> list[Finding]:
+    """What to say of the enabled rules that write, when the state is kept in another deployment."""
     message = (
-        f"`ordering: rule` asks for one sequence of all its deliveries, which {partitions} partitions cannot "
-        "keep: they run side by side. Let it keep the order of each document (`ordering: document`), or move "
-        "it to a folder that a `mtrigger watch` of its own watches, undivided and with a --state-db of its "
-        "own"
+        "writes into MongoDB, and the state is kept in another deployment (--state-uri): the two cannot be one "
+        "transaction there, so a write is made at least once, and again after a crash just then. Keep the "
+        "state in the watched deployment to have each made exactly once"
     )
-    ordered = (rule for rule in rules if rule.enabled and rule.ordering == "rule")
-    return [Finding(rule.name, message, grave=True) for rule in ordered]
+    return [Finding(rule.name, message, grave=False) for rule, _ in _written(rules)]
+
+
+def _written(rules: Iterable[Rule]) -> Iterable[tuple[Rule, frozenset[str]]]:
+    for rule in rules:
+        written = frozenset().union(*(action.writes for action in (*rule.actions, *rule.resolved)))
+        if rule.enabled and written:
+            yield rule, written
 
 
 def without_images(rule: Rule, found: Survey) -> list[str]:

@@ -3,17 +3,40 @@
 from mtrigger.loading.models import RuleFile
 from mtrigger.loading.nodes import Mapping, Report, find
 
+MOST_COUNTED = 10_000
+"""Changes of one group that a rule may count up to: their times are remembered."""
+
 
 def check_quiet(model: RuleFile, rule: Mapping, report: Report) -> None:
     """Report what does not go together in one rule."""
     throttle, count = model.throttle, model.count
     if throttle is not None and count is not None and throttle.per != count.per:
-        _report(rule, ("throttle",), report, "`throttle` and `count` of one rule have the same `per`")
+        message = "`throttle` and `count` of one rule need the same `per`: they remember the same groups"
+        _report(rule, ("throttle",), report, message)
+    if count is not None and count.at_least > MOST_COUNTED:
+        _report(rule, ("count", "at_least"), report, f"a rule counts up to {MOST_COUNTED:,} changes")
     if model.digest is not None:
         for key in ("throttle", "count"):
             if getattr(model, key) is not None:
                 message = f"`digest` and `{key}` cannot be combined: keep one of them"
                 _report(rule, ("digest",), report, message)
+    _check_ordering(model, rule, report)
+
+
+def _check_ordering(model: RuleFile, rule: Mapping, report: Report) -> None:
+    """What is counted or gathered together is handled in the order of its group, and in no other."""
+    for key in ("throttle", "count", "digest"):
+        setting = getattr(model, key)
+        if setting is None or model.ordering == "document":
+            continue
+        if model.ordering == "none":
+            message = f"`ordering: none` cannot be kept with `{key}`: a group's deliveries come one by one"
+        elif setting.per:
+            message = f"`ordering: rule` cannot be kept with `{key}.per`: each group has its own order"
+        else:
+            continue
+        _report(rule, ("ordering",), report, f"{message}. Leave `ordering` out")
+        return
 
 
 def _report(rule: Mapping, path: tuple[str, ...], report: Report, message: str) -> None:
