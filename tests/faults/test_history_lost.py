@@ -4,6 +4,7 @@ import json
 import re
 import signal
 
+import pytest
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -118,16 +119,23 @@ async def test_history_lost_while_it_runs_ends_it_with_78_too(tiny: Shop) -> Non
     assert await tiny.state["gaps"].count_documents({}) == 0
 
 
-async def test_a_replay_from_before_the_oplog_begins_says_where_it_does(tiny: Shop) -> None:
-    """The way out is in the sentence."""
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(("replay", "--from"), id="replay"), pytest.param(("test", "--since"), id="test")],
+)
+async def test_the_past_before_the_oplog_begins_is_not_there_and_that_is_said(
+    tiny: Shop, command: tuple[str, str]
+) -> None:
+    """A replay, and rules tried over the past: the way out is in the sentence."""
     stored = await lose(tiny)
     since = stored["cluster_time"].as_datetime().isoformat()
 
-    done = tiny.run("replay", "--rules", "triggers/", "--from", since)
+    done = tiny.run(command[0], "--rules", "triggers/", command[1], since)
 
     assert done.code == 78, done.output
     assert f"it begins with {(await oldest(tiny.database.client)).as_datetime().isoformat()}" in done.stderr
     assert "--query" in done.stderr
+    assert "--over" in done.stderr
 
 
 async def test_a_policy_that_gets_nowhere_is_given_up_after_three_times(

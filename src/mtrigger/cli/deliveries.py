@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import click
 
 from mtrigger.cli.addresses import address_options, addresses
+from mtrigger.cli.moments import MomentType
 from mtrigger.cli.options import CommandT, json_option, together
 from mtrigger.deliveries import OPEN, Status
 from mtrigger.stores.base import Query, Record, Store
@@ -16,31 +16,6 @@ ResultT = TypeVar("ResultT")
 
 _SHORTEST_ID = 6
 _ID_LENGTH = 32
-
-
-class MomentType(click.ParamType[datetime]):
-    """A moment: an ISO 8601 time with its zone, or how long ago it was (`2h`)."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """The moment, aware."""
-        if isinstance(value, datetime):
-            return value
-        from mtrigger.config_types import parse_duration
-
-        text = str(value)
-        try:
-            return datetime.now(UTC) - timedelta(seconds=parse_duration(text.removesuffix("ago").strip()))
-        except ValueError:
-            pass  # no duration: then it is a time
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            self.fail(f"{text!r} is no time: write 2026-01-31T10:00:00Z, or 2h for two hours ago", param, ctx)
-        if moment.tzinfo is None:
-            self.fail(f"say the zone of {text!r}: {moment.isoformat()}Z, or with +09:00", param, ctx)
-        return moment
 
 
 def _filter_options(*statuses: Status) -> Callable[[CommandT], CommandT]:

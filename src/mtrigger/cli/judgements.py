@@ -45,7 +45,7 @@ def judgement_lines(judgement: Judgement, actions: Sequence[ActionPreview]) -> I
     for line in reasons(judgement):
         yield f"  {line}"
     for action in actions:
-        yield from _preview_lines(action)
+        yield from preview_lines(action)
 
 
 def reasons(judgement: Judgement) -> Iterator[str]:
@@ -74,7 +74,8 @@ def _trace_lines(trace: Trace, depth: int) -> Iterator[str]:
         yield from _trace_lines(part, depth + 1)
 
 
-def _preview_lines(action: ActionPreview) -> Iterator[str]:
+def preview_lines(action: ActionPreview) -> Iterator[str]:
+    """What one action would do, or why it would fail."""
     if action.preview is None:
         yield f"  {action.action} would fail: {printable(action.failure)}"
         return
@@ -132,7 +133,7 @@ def judgement_json(judgement: Judgement, actions: Sequence[ActionPreview]) -> di
     return {
         "rule": judgement.rule.name,
         **_judgement_json(judgement),
-        "actions": [_preview_json(action) for action in actions],
+        "actions": [preview_json(action) for action in actions],
     }
 
 
@@ -157,7 +158,8 @@ def _trace_json(trace: Trace) -> dict[str, Any]:
     }
 
 
-def _preview_json(action: ActionPreview) -> dict[str, Any]:
+def preview_json(action: ActionPreview) -> dict[str, Any]:
+    """The same as JSON."""
     preview = action.preview
     return {
         "action": action.action,

@@ -12,7 +12,7 @@ import click
 from bson.timestamp import Timestamp
 
 from mtrigger.cli.addresses import address_options, addresses
-from mtrigger.cli.deliveries import MomentType
+from mtrigger.cli.moments import MomentType, QueryType
 from mtrigger.cli.options import json_option, rule_options, together
 from mtrigger.deliveries import Delivery
 from mtrigger.position.replaying import Replay, Stretch
@@ -21,26 +21,6 @@ from mtrigger.stores.base import Checkpoint
 
 _LAST = 2**32 - 1
 """The last increment of a second."""
-
-
-class QueryType(click.ParamType[dict[str, Any]]):
-    """A MongoDB filter, as (Extended) JSON."""
-
-    name = "json"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
-        """The filter as a dictionary."""
-        if isinstance(value, dict):
-            return value
-        from bson import json_util
-
-        try:
-            query = json_util.loads(str(value))
-        except ValueError as error:
-            self.fail(f"{value!r} is no JSON: {error}", param, ctx)
-        if not isinstance(query, dict):
-            self.fail('it is a MongoDB filter in braces, such as \'{"amount": {"$gt": 10000}}\'', param, ctx)
-        return query
 
 
 @dataclass(slots=True)

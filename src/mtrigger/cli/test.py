@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
-from mtrigger.cli.options import json_option, rule_options, together
+from mtrigger.cli.addresses import watched_option
+from mtrigger.cli.moments import MomentType, QueryType
+from mtrigger.cli.options import json_option, rule_options, state_db_option, together
 from mtrigger.loading import RuleSet
 from mtrigger.rules import Operation, Rule
 
@@ -38,6 +40,32 @@ _event_options = together(
     ),
 )
 
+_past_options = together(
+    click.option(
+        "--since",
+        type=MomentType(),
+        metavar="TIME",
+        help="Hold the rules against the real changes since then (24h, or an ISO time).",
+    ),
+    click.option(
+        "--over",
+        default="",
+        metavar="DB.COLLECTION",
+        help="Hold the rules against the documents of this collection; * is any letters.",
+    ),
+    click.option("--query", type=QueryType(), metavar="JSON", help="With --over: only these documents."),
+    click.option(
+        "--show",
+        type=click.IntRange(0, 100),
+        default=3,
+        show_default=True,
+        metavar="N",
+        help="With --since and --over: show what the actions would do for the last N of each rule.",
+    ),
+    watched_option,
+    state_db_option,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class _Change:
@@ -52,6 +80,7 @@ class _Change:
 @click.command()
 @click.argument("names", metavar="[RULE]...", nargs=-1)
 @_event_options
+@_past_options
 @click.option(
     "--junit",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -60,7 +89,7 @@ class _Change:
 @rule_options
 @json_option
 def test(*, names: tuple[str, ...], rules: Path, templates: Path | None, as_json: bool, **given: Any) -> None:
-    """Run the examples of rules, or show what they make of an event. Sends nothing, needs no MongoDB.
+    """Run the examples of rules, or show what they make of an event or of the past. Sends nothing.
 
     Without --event and --document, every entry of the rules' `tests:` is held against its rule. Exits with 1
     when one fails; without any entry there is nothing to fail, and it says so and exits with 0.
@@ -68,20 +97,33 @@ def test(*, names: tuple[str, ...], rules: Path, templates: Path | None, as_json
     With --event or --document, each rule tells whether it wants the event, how the parts of its condition
     came out, and what its actions would do: the mail, the request, the line. Exits with 1 when an action
     would fail. `now()` is the time of the event.
+
+    With --since, the rules are held against the real changes of the watched MongoDB since then, as far as its
+    oplog reaches back; with --over, against the documents that are there. It tells how often each rule would
+    have fired, and why it would have kept quiet.
     """
     _check_options(given)
     from mtrigger.loading import load
 
     loaded = load(rules, templates, os.environ)
     chosen = _chosen(loaded.rules, names)
+    if given["since"] is not None or given["over"]:
+        from mtrigger.cli.backtest import backtest
+
+        sys.exit(backtest(replace(loaded, rules=chosen), _services(loaded), given, as_json=as_json))
     if given["event_file"] is None and given["document"] is None:
         sys.exit(_run_examples(replace(loaded, rules=chosen), given["junit"], as_json=as_json))
     sys.exit(_judge_events(replace(loaded, rules=chosen), given, as_json=as_json))
 
 
 def _check_options(given: dict[str, Any]) -> None:
-    if given["event_file"] is not None and given["document"] is not None:
-        raise click.UsageError("pass either --event or --document")
+    asked = ("event_file", "document", "since")
+    if sum(given[name] is not None for name in asked) + bool(given["over"]) > 1:
+        raise click.UsageError("pass one of --event, --document, --since and --over")
+    if given["query"] is not None and not given["over"]:
+        raise click.UsageError("--query says more about --over, which is not there")
+    if given["over"] and not all(given["over"].partition(".")):
+        raise click.UsageError("write --over as database.collection")
     if given["document"] is None:
         for name in ("before", "operation", "collection"):
             if given[name] is not None:

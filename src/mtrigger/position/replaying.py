@@ -76,7 +76,8 @@ class Replay:
                 events = events[len(whole) :]
                 now = datetime.now(UTC)
                 name = self.partition.name
-                yield len(whole), planning.deliveries(matcher, whole, self.cluster_id, name, now)
+                matched = [(event, matcher.matches(event, now)) for event in whole]
+                yield len(whole), planning.deliveries(matched, self.cluster_id, name, now)
 
     async def _changes(self, stretch: Stretch) -> AsyncIterator[Events]:
         plan = narrowed(pushdown.plan(self.rules, self.state_database), self.partition)
@@ -100,8 +101,9 @@ class Replay:
         oldest = await oldest_time(self.client)
         begins = f"; it begins with {oldest.as_datetime().isoformat()}" if oldest is not None else ""
         return PositionError(
-            f"The oplog does not reach back to {since.as_datetime().isoformat()}{begins}. Pass a later "
-            "--from, or hold the rules against the documents as they are with `--query '{}'`."
+            f"The oplog does not reach back to {since.as_datetime().isoformat()}{begins}. Begin later, or "
+            "hold the rules against the documents as they are (`mtrigger replay --query '{}'`, "
+            "`mtrigger test --over DB.COLLECTION`)."
         )
 
     async def _documents(self, stretch: Stretch, query: Mapping[str, Any]) -> AsyncIterator[Events]:
