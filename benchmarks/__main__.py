@@ -5,11 +5,11 @@ python -m benchmarks [--events N] [--rounds N] [--json] [--uri URI]
 
 from collections.abc import Iterator
 
-from benchmarks import acting, catching_up, latency, mails, memory, processes, updates, webhooks
+from benchmarks import acting, catching_up, isolation, latency, mails, memory, processes, updates, webhooks
 from benchmarks.command import Sizes, run
 from benchmarks.table import Row
 
-_ALL = (catching_up, acting, updates, webhooks, mails, latency, memory, processes)
+_ALL = (catching_up, acting, updates, webhooks, mails, latency, isolation, memory, processes)
 
 
 def measure(sizes: Sizes) -> Iterator[Row]:

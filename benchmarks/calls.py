@@ -1,6 +1,7 @@
 """The function that rules of the benchmarks call, and raw loops as well: it counts, and does nothing else."""
 
 import asyncio
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +34,16 @@ def expect(calls: int) -> Counter:
 async def count(document: Mapping[str, Any]) -> None:
     """The action."""
     _counter.add()
+
+
+async def hang(document: Mapping[str, Any]) -> None:
+    """An action that waits for what never comes."""
+    await asyncio.Event().wait()
+
+
+def hang_in_a_thread(document: Mapping[str, Any]) -> None:
+    """The same as a plain function, which nothing can stop."""
+    threading.Event().wait()
 
 
 async def compute(document: Mapping[str, Any]) -> int:

@@ -75,7 +75,7 @@ async def by_hand(uri: str, url: str) -> AsyncIterator[None]:
         await asyncio.wait({posting})
 
 
-async def _inserting(
+async def inserting(
     uri: str, count: int, at_work: AbstractAsyncContextManager[None], sink: Sink
 ) -> list[float]:
     """Insert orders while somebody is at work; the seconds until each was received."""
@@ -106,7 +106,7 @@ def measure(sizes: Sizes) -> Iterator[Row]:
         found: dict[str, list[float]] = {name: [] for name in sides}
         for number in range(1, sizes.rounds + 1):
             for name, at_work in sides.items():
-                found[name] += interpreter.run(_inserting(uri, count, at_work(), receiver))
+                found[name] += interpreter.run(inserting(uri, count, at_work(), receiver))
                 median = statistics.median(found[name]) * 1000
                 tell(f"latency, round {number} of {sizes.rounds}: {name} {median:.1f} ms so far")
     what = f"insert to webhook received, {PER_SECOND}/s"

@@ -3,7 +3,9 @@
 They know just enough HTTP and SMTP for well-behaved clients on the loopback interface, and count. A sink ends
 when its standard input does, that is, with whoever started it.
 
-    python -m benchmarks.sinks http|smtp     prints its port, then a line of JSON for each line it reads
+    python -m benchmarks.sinks http|http-500|smtp
+
+It prints its port, then a line of JSON for each line it reads.
 """
 
 import asyncio
@@ -17,11 +19,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
-Kind = Literal["http", "smtp"]
+Kind = Literal["http", "http-500", "smtp"]
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _SENT = re.compile(rb'"sent": ?"(\d+)"')
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+_FAILURE = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
 
 
 @dataclass(slots=True)
@@ -67,6 +70,8 @@ class _Connection(asyncio.Protocol):
 class _Http(_Connection):
     """Answers every request with 200."""
 
+    answer = _ANSWER
+
     def data_received(self, data: bytes) -> None:
         self._waiting += data
         while (end := self._waiting.find(b"\r\n\r\n")) >= 0:
@@ -75,10 +80,16 @@ class _Http(_Connection):
             if len(self._waiting) < behind:
                 return
             body, self._waiting = self._waiting[end + 4 : behind], self._waiting[behind:]
-            self._write(_ANSWER)
+            self._write(self.answer)
             self._took(body)
             if sent := _SENT.search(body):
                 self._report.latencies.append((time.monotonic_ns() - int(sent[1])) / 1e9)
+
+
+class _FailingHttp(_Http):
+    """Answers every request with 500."""
+
+    answer = _FAILURE
 
 
 class _Smtp(_Connection):
@@ -117,7 +128,11 @@ class _Smtp(_Connection):
             self._write(b"250 OK\r\n")
 
 
-_PROTOCOLS: Mapping[str, Callable[[Report], _Connection]] = {"http": _Http, "smtp": _Smtp}
+_PROTOCOLS: Mapping[str, Callable[[Report], _Connection]] = {
+    "http": _Http,
+    "http-500": _FailingHttp,
+    "smtp": _Smtp,
+}
 
 
 class Sink:
