@@ -10,7 +10,8 @@ The tree:
       PositionError                 78   the stored position needs an operator
     ConditionError                       a `when:` expression that cannot be read (where, what was expected)
     PermanentError                       raised by an action: trying again is pointless
-    RetryLater(after)                    raised by an action: try again, not before `after` seconds
+    RetryLater(after)                    raised by an action: try again after `after` seconds
+      NotBefore(after)                   a server asks for it: not earlier, and by the rule's delays
 
 An action may raise anything else too: that is a transient failure, and the rule's retry policy decides.
 """
@@ -100,3 +101,9 @@ class RetryLater(Exception):  # noqa: N818 - reads as what it asks for: `raise R
     def __init__(self, after: float, reason: str = "") -> None:
         self.after = float(after)
         super().__init__(reason or f"asked to be tried again in {after:g} s")
+
+
+class NotBefore(RetryLater):
+    """The same, when somebody else asks for it (a server's `Retry-After`): not before `after` seconds, and
+    not before the rule's delays say so either, or a server that always asks for a second would soon use up
+    all attempts."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mtrigger.deliveries import Dead, Delivery, Retrying
-from mtrigger.errors import PermanentError, RetryLater
+from mtrigger.errors import NotBefore, PermanentError, RetryLater
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,9 @@ def after_failure(
         return Dead(message)
     if attempt >= policy.attempts:
         return Dead(f"{message} (gave up after {attempt} attempt{'s' if attempt > 1 else ''})")
-    wait = error.after if isinstance(error, RetryLater) else delay(policy, attempt, chance)
+    wait = delay(policy, attempt, chance)
+    if isinstance(error, RetryLater):
+        wait = max(wait, error.after) if isinstance(error, NotBefore) else error.after
     if not age + wait <= policy.max_age:  # also when an action asks for an endless or undefined wait
         return Dead(f"{message} (gave up: older than {policy.max_age:g} s by the next attempt)")
     return Retrying(message, now + timedelta(seconds=max(0.0, wait)))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtrigger.deliveries import Dead, Retrying
-from mtrigger.errors import PermanentError, RetryLater
+from mtrigger.errors import NotBefore, PermanentError, RetryLater
 from mtrigger.retry import RetryPolicy, after_failure, delay
 from support.samples import NOW, delivery_at
 
@@ -77,6 +77,17 @@ def test_an_action_that_asks_to_be_called_later_is_called_then() -> None:
     outcome = after_failure(delivery_at(1), RetryLater(42), "busy", POLICY, 0.0, NOW, 0.5)
 
     assert outcome == Retrying("busy", NOW + timedelta(seconds=42))
+
+
+@pytest.mark.parametrize(("asked", "waits"), [(1, 2.0), (2, 2.0), (42, 42.0)])
+def test_what_a_server_asks_for_does_not_shorten_the_rules_delays(asked: float, waits: float) -> None:
+    """A server that always asks for a second would use up all attempts within seconds."""
+    policy = RetryPolicy(attempts=5, first_delay=1.0, max_delay=60.0, max_age=3600.0)
+    third = delivery_at(1, attempts=2)
+
+    outcome = after_failure(third, NotBefore(asked), "429", policy, 0.0, NOW, 0.5)
+
+    assert outcome == Retrying("429", NOW + timedelta(seconds=waits))
 
 
 def test_asking_for_later_counts_as_an_attempt() -> None:

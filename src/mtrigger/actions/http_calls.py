@@ -14,7 +14,7 @@ from mtrigger.actions.http import Answer, HttpPool, Request
 from mtrigger.actions.http_answers import Accepted, Redirected, Refused, TryAgain, verdict
 from mtrigger.actions.web_addresses import BAD_URL
 from mtrigger.config_types import format_duration
-from mtrigger.errors import PermanentError, RetryLater
+from mtrigger.errors import NotBefore, PermanentError, RetryLater
 
 _SECRET_HEADER = re.compile(r"(?i)auth|cookie|key|secret|token|signature|password")
 _ADDRESS = re.compile(r"https?://[^\s\"'<>]+")
@@ -76,7 +76,7 @@ class Caller:
         said = f": {said[:_SHOWN_OF_ANSWER]}" if said else ""
         match judged:
             case TryAgain(float(after)):
-                return RetryLater(after, f"{told} (it asks to wait for {format_duration(after)}){said}")
+                return NotBefore(after, f"{told} (it asks to wait for {format_duration(after)}){said}")
             case TryAgain():
                 return WebhookFailed(f"{told}{said}")
             case Redirected(location):
