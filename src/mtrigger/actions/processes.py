@@ -58,18 +58,34 @@ class Processes:
         """Run `program` to its end, which comes after `seconds` at last; waiting for a place does not count.
         Raises OSError when it cannot be started."""
         async with self._places:
-            transport, conversation = await asyncio.get_running_loop().subprocess_exec(
-                _Conversation,
-                *program.arguments,
-                executable=program.file,
-                env=program.environment,
-                cwd=program.directory,
-                start_new_session=True,
-            )
+            transport, conversation = await _started(program)
             try:
                 return await _conversed(transport, conversation, program.stdin, seconds)
             finally:
                 transport.close()
+
+
+async def _started(program: Program) -> "tuple[asyncio.SubprocessTransport, _Conversation]":
+    """Start it. Who is cancelled meanwhile waits until it has started: it may run already, and there would be
+    nothing to end it by."""
+    start = asyncio.get_running_loop().subprocess_exec(
+        _Conversation,
+        *program.arguments,
+        executable=program.file,
+        env=program.environment,
+        cwd=program.directory,
+        start_new_session=True,
+    )
+    starting = asyncio.ensure_future(start)
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait({starting})
+        if starting.exception() is None:
+            transport, conversation = starting.result()
+            await _end_group(transport.get_pid(), conversation)
+            transport.close()
+        raise
 
 
 async def _conversed(

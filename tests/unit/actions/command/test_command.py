@@ -61,6 +61,15 @@ def exists(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
+def running_with(argument: str) -> list[str]:
+    """The processes that have this argument."""
+    return [
+        path.parent.name
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if exists(int(path.parent.name)) and argument.encode() in path.read_bytes().split(b"\0")
+    ]
+
+
 HOSTILE = ["a b", "$(touch pwned); `id` | cat > x", "--force", "'\"\\", "*", "", "line\nline", "\u00fc\u20ac"]
 
 
@@ -241,6 +250,19 @@ async def test_when_an_attempt_is_given_up_nothing_goes_on(script: str, tmp_path
     with pytest.raises(asyncio.CancelledError):
         await attempt
     assert [pid for pid in map(int, pids.read_text().split()) if alive(pid)] == []
+
+
+async def test_an_attempt_may_be_given_up_at_any_moment(tmp_path: Path) -> None:
+    """Also while its program is being started."""
+    script = '/bin/sh -c "sleep 60; exit" sh "$1"; exit'
+    for moment in (0, 1, 2, 3, 5, 8):
+        attempt = asyncio.create_task(shell(script, str(tmp_path)).run(WORK))
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        assert running_with(str(tmp_path)) == []
 
 
 async def test_what_it_leaves_in_the_background_ends_with_it(tmp_path: Path) -> None:
