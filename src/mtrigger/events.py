@@ -85,8 +85,8 @@ class ChangeEvent:
 
     @property
     def namespace(self) -> str:
-        """`database.collection`."""
-        return f"{self.database}.{self.collection}"
+        """`database.collection`; empty for what happened in none."""
+        return f"{self.database}.{self.collection}" if self.database else ""
 
     @property
     def identity(self) -> str:

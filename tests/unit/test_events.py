@@ -102,7 +102,7 @@ def test_events_without_a_document_or_a_collection_are_kept_as_they_are() -> Non
 
     event = ChangeEvent.from_change(bare)
 
-    assert (event.operation, event.namespace, event.key, event.document) == ("invalidate", ".", {}, None)
+    assert (event.operation, event.namespace, event.key, event.document) == ("invalidate", "", {}, None)
     assert ChangeEvent.from_change(change("newKind")).operation == "newKind"
 
 

@@ -17,18 +17,23 @@ def standard_message(work: Work) -> dict[str, Any]:
 
 
 def standard_data(work: Work) -> dict[str, Any]:
-    """Its `data`: the change, which delivery tells of it, and how many like it were held back, if any."""
+    """Its `data`: the change, which delivery tells of it, and how many like it were held back, if any; of
+    several documents together (what a schedule's query finds, what was gathered) the documents and their
+    number."""
     scope = work.scope
     event = scope["event"]
     data = {
         "rule": work.rule,
         "operation": event["operation"],
-        "namespace": f"{event['database']}.{event['collection']}",
+        "namespace": f"{event['database']}.{event['collection']}" if event["database"] else "",
         "document": scope["document"],
         "before": scope["before"],
         "changed": scope["changed"],
         "delivery_id": work.delivery_id,
     }
+    documents = scope["documents"]
+    if len(documents) != 1 or documents[0] is not scope["document"]:
+        data |= {name: scope[name] for name in ("documents", "count", "more")}
     if count := held_back(work):
         data[HELD_BACK] = count
     return data
