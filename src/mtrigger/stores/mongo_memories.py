@@ -1,13 +1,15 @@
 """What rules remember, in MongoDB: the collection `rule_state` of the state database.
 
 A row carries the epoch of the owner who wrote it: what an earlier owner had on its way changes nothing once a
-later one has written.
+later one has written. Epochs begin anew when a position is reset or partitions are divided anew; so who reads
+a row, which an owner does before it writes it, makes it one of its own epoch.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pymongo import ReplaceOne
+from pymongo import ReplaceOne, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
 
@@ -31,13 +33,15 @@ class MongoMemories:
 
     @steadily
     async def of(self, ids: Sequence[str]) -> Mapping[str, Fields]:
-        rows = self._rows.find({"_id": {"$in": list(ids)}})
-        return {row["_id"]: row async for row in rows}
+        rows = await self._rows.find({"_id": {"$in": list(ids)}}).to_list()
+        if ahead := [row["_id"] for row in rows if row.get("epoch", 0) > self._epoch]:
+            taken = {"_id": {"$in": ahead}, "epoch": {"$gt": self._epoch}}
+            await self._rows.update_many(taken, {"$set": {"epoch": self._epoch}})
+        return {row["_id"]: row for row in rows}
 
     @steadily
     async def keep(self, memories: Sequence[Memory]) -> None:
-        fence = self.outage.fence
-        epoch = fence.lease.epoch if fence is not None else 0
+        epoch = self._epoch
         last = {memory.id: memory for memory in memories}
         writes = [
             ReplaceOne(
@@ -54,3 +58,19 @@ class MongoMemories:
             others = [item for item in error.details["writeErrors"] if item["code"] != _DUPLICATE_KEY]
             if others or error.details["writeConcernErrors"]:
                 raise
+
+    @property
+    def _epoch(self) -> int:
+        fence = self.outage.fence
+        return fence.lease.epoch if fence is not None else 0
+
+    async def keep_within(self, session: AsyncClientSession, memories: Sequence[Memory]) -> None:
+        """`keep` as a part of the transaction of `session`: nothing is refused there, which would end it."""
+        epoch = self._epoch
+        writes = []
+        for memory in memories:
+            fields = {**memory.fields, "rule": memory.rule, "epoch": epoch, "expires_at": memory.expires_at}
+            mine = {"$literal": {"_id": memory.id, **fields}}
+            row = {"$cond": [{"$gt": ["$epoch", epoch]}, "$$ROOT", mine]}
+            writes.append(UpdateOne({"_id": memory.id}, [{"$replaceWith": row}], upsert=True))
+        await self._rows.bulk_write(writes, session=session)

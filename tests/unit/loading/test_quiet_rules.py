@@ -64,4 +64,4 @@ def test_what_does_not_go_together_is_told_at_its_place(folder: RulesFolder, key
 )
 def test_what_goes_together(folder: RulesFolder, keys: str) -> None:
     """No message."""
-    assert folder.rule(SMALLEST + keys)
+    assert folder.rule(SMALLEST + keys).enabled
