@@ -15,6 +15,8 @@ from pydantic_core import CoreSchema
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_NOT_IN_DATABASE = re.compile(r"[/\\\s\"$<>:|?\0]")
+_WITHOUT_STREAMS = ("admin", "config", "local")
 _LONGEST = 3650 * _UNITS["d"]
 
 FILLED_PATTERN = r"^\$\{.+\}$"
@@ -132,3 +134,20 @@ def closest(word: str, known: Iterable[str]) -> str:
     names: dict[str, Any] = {name.lower(): name for name in known}
     found = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
     return names[found[0]] if found else ""
+
+
+def valid_collection(pattern: str) -> str:
+    """`pattern` if it is `database.collection`, with `*` as a wildcard in either part (MongoDB's naming
+    restrictions: https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions)."""
+    database, dot, collection = pattern.partition(".")
+    if not dot:
+        raise ValueError("write it as database.collection (a whole database: database.*)")
+    if not database or _NOT_IN_DATABASE.search(database) or len(database.encode()) > 63:
+        raise ValueError("the part before the first dot is no database name")
+    if database in _WITHOUT_STREAMS:
+        raise ValueError("MongoDB has no change streams for the databases admin, config and local")
+    if not collection or "$" in collection or "\0" in collection or collection.startswith("."):
+        raise ValueError("the part after the first dot is no collection name")
+    if len(pattern.encode()) > 255:
+        raise ValueError("database and collection together may have 255 bytes at most")
+    return pattern

@@ -18,6 +18,7 @@ BUILT_IN = {
     "function": "mtrigger.actions.function",
     "command": "mtrigger.actions.command",
     "notify": "mtrigger.actions.notify",
+    "write": "mtrigger.actions.write",
     "log": "mtrigger.actions.log",
 }
 """The name of a kind in `do:` -> the module that holds it, as `KIND`."""

@@ -1,8 +1,10 @@
 """What every action is given, and what it has to be.
 
 An action is one class with two verbs: `run` does it, `preview` says what it would do and sends nothing.
-Raising is how it reports failure: `PermanentError` for "never", `RetryLater` for "not before", anything else
-for "the rule's retry policy decides". Adding one takes one file here and one line in `actions/__init__.py`.
+What writes into MongoDB returns the write as a value instead of doing it, so that it can be carried out
+together with the outcome. Raising is how it reports failure: `PermanentError` for "never", `RetryLater` for
+"not before", anything else for "the rule's retry policy decides". Adding one takes one file here and one line
+in `actions/__init__.py`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mtrigger.actions.services import Services
 from mtrigger.config_types import Count
+from mtrigger.effects import Effect
 from mtrigger.rules import CONCURRENCY
 from mtrigger.templates import Templates
 
@@ -58,8 +61,9 @@ class Preview:
 class Action(Protocol):
     """An action of one rule, ready to run. Actions are shared between attempts and must not keep state."""
 
-    async def run(self, work: Work) -> str:
-        """Do it. Returns a short account of what came of it, such as the server's answer."""
+    async def run(self, work: Work) -> str | Effect:
+        """Do it. Returns a short account of what came of it, such as the server's answer; or what is to be
+        written, which is done together with the outcome."""
         ...
 
     def preview(self, work: Work) -> Preview:
@@ -97,6 +101,11 @@ def nothing(config: ActionConfig) -> frozenset[Need]:
     return frozenset()
 
 
+def nowhere(config: ActionConfig) -> frozenset[str]:
+    """Where most actions write."""
+    return frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class ActionKind(Generic[ConfigT]):
     """One kind of action: its name in `do:`, the model of its settings, and how to check, to judge and to
@@ -112,6 +121,7 @@ class ActionKind(Generic[ConfigT]):
     it does not.
     `needs(config)` names what must be configured before such an action can run, checked when the engine
     starts.
+    `writes(config)` are the collections (`database.collection`) that such an action writes to as an Effect.
     """
 
     name: str
@@ -123,3 +133,4 @@ class ActionKind(Generic[ConfigT]):
     shorthand_takes: Literal["text", "list"] = "text"
     split: Callable[[ConfigT], tuple[ConfigT, ...]] = _whole
     needs: Callable[[ConfigT], frozenset[Need]] = nothing
+    writes: Callable[[ConfigT], frozenset[str]] = nowhere

@@ -124,6 +124,14 @@ async def _cluster_id(client: AsyncMongoClient[dict[str, Any]], hello: dict[str,
     return f"set:{config['config']['settings']['replicaSetId']}"
 
 
+async def same_deployment(
+    client: AsyncMongoClient[dict[str, Any]], other: AsyncMongoClient[dict[str, Any]]
+) -> bool:
+    """Whether both are clients of one deployment for certain. Raises PyMongoError."""
+    ids = [await _cluster_id(one, await one.admin.command("hello")) for one in (client, other)]
+    return ids[0] == ids[1] and ids[0].startswith(("set:", "sharded:"))
+
+
 def same_cluster(stored: str, found: str) -> bool:
     """Whether two cluster ids may be of one deployment. An id and a name cannot be compared, and pass."""
     return stored.partition(":")[0] != found.partition(":")[0] or stored == found

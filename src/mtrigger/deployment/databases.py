@@ -12,7 +12,7 @@ from typing import Any
 from pymongo import AsyncMongoClient
 from pymongo.errors import ConnectionFailure, PyMongoError
 
-from mtrigger.deployment.connecting import connect, reason
+from mtrigger.deployment.connecting import connect, reason, same_deployment
 from mtrigger.embedded import EmbeddedServer, default_data_folder
 from mtrigger.errors import DeploymentError
 from mtrigger.redaction import redact_uri
@@ -58,8 +58,9 @@ async def state_store(settings: Settings, client: AsyncMongoClient[dict[str, Any
         yield MemoryStore()
         return
     async with connect(settings.state_uri) if settings.state_uri else _shared(client) as home:
-        store = MongoStore(home, settings.state_db)
         try:
+            elsewhere = None if home is client or await same_deployment(client, home) else client
+            store = MongoStore(home, settings.state_db, elsewhere=elsewhere)
             await store.open()
         except ConnectionFailure as error:
             raise DeploymentError(

@@ -9,7 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from mtrigger.config_types import Count, Duration, Flag, OneOrMore, Timeout, format_duration
+from mtrigger.config_types import (
+    Count,
+    Duration,
+    Flag,
+    OneOrMore,
+    Timeout,
+    format_duration,
+    valid_collection,
+)
 from mtrigger.loading.quiet_models import (
     Absent,
     Active,
@@ -25,8 +33,6 @@ from mtrigger.quiet import CatchUp, Fire
 from mtrigger.retry import RetryPolicy
 from mtrigger.rules import Operation, Ordering
 
-_NOT_IN_DATABASE = re.compile(r"[/\\\s\"$<>:|?\0]")
-_WITHOUT_STREAMS = ("admin", "config", "local")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _POLICY = RetryPolicy()
 
@@ -36,23 +42,6 @@ def valid_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError("a rule's name is 1 to 100 letters, digits, `.`, `_` or `-`, without spaces")
     return name
-
-
-def valid_collection(pattern: str) -> str:
-    """`pattern` if it is `database.collection`, with `*` as a wildcard in either part (MongoDB's naming
-    restrictions: https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions)."""
-    database, dot, collection = pattern.partition(".")
-    if not dot:
-        raise ValueError("write it as database.collection (a whole database: database.*)")
-    if not database or _NOT_IN_DATABASE.search(database) or len(database.encode()) > 63:
-        raise ValueError("the part before the first dot is no database name")
-    if database in _WITHOUT_STREAMS:
-        raise ValueError("MongoDB has no change streams for the databases admin, config and local")
-    if not collection or "$" in collection or "\0" in collection or collection.startswith("."):
-        raise ValueError("the part after the first dot is no collection name")
-    if len(pattern.encode()) > 255:
-        raise ValueError("database and collection together may have 255 bytes at most")
-    return pattern
 
 
 class _Model(BaseModel):

@@ -14,6 +14,7 @@ from typing import Any
 from mtrigger.actions.base import Action
 from mtrigger.actions.breakers import DestinationDown
 from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Retrying
+from mtrigger.effects import Effect
 from mtrigger.errors import MtriggerError, PermanentError, RetryLater
 from mtrigger.events import ChangeEvent
 from mtrigger.retry import after_failure
@@ -65,9 +66,26 @@ class Held:
     destination: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The outcome is durable already, because it was written together with its effect. None: the delivery was
+    not owed any more, and nothing was done."""
+
+    outcome: Delivered | None
+
+
+CarryOut = Callable[[Effect], Awaitable[Delivered | Written]]
+"""Has an action's effect carried out, together with the success of its attempt or before that is written."""
+
+
 async def outcome_of(
-    runner: Runner, delivery: Delivery, complete: Complete, now: datetime, facts: Mapping[str, Any]
-) -> Outcome | Held:
+    runner: Runner,
+    delivery: Delivery,
+    complete: Complete,
+    now: datetime,
+    facts: Mapping[str, Any],
+    carry_out: CarryOut,
+) -> Outcome | Written | Held:
     """Run the action; every exception becomes an outcome here and nowhere else. `facts` are what its scope
     holds besides the event (see `scopes`)."""
     try:
@@ -77,7 +95,10 @@ async def outcome_of(
         if runner.learn is not None:
             facts = {**facts, **await runner.learn(event)}
         whole = delivery if event is delivery.event else replace(delivery, event=event)
-        detail = storable(await runner.action.run(work_for(runner.rule, whole, now, facts)))
+        account = await runner.action.run(work_for(runner.rule, whole, now, facts))
+        if isinstance(account, Effect):
+            return await carry_out(account)
+        detail = storable(account)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():

@@ -1,0 +1,47 @@
+"""What an action writes into MongoDB, as a value: it is carried out together with the outcome that tells of
+it (`stores/effects.py`), never by the action itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+WriteOperation = Literal["insert", "update", "replace", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One write: of `value` into the collection, on the document that `filter` names (an insert has none, and
+    a delete no value). With `upsert`, a document that is not there is made.
+
+    `own_id` says that the `_id` of an insert is made from the delivery's id: that such a document exists
+    means that the effect was carried out before.
+    """
+
+    database: str
+    collection: str
+    operation: WriteOperation
+    filter: Mapping[str, Any] = field(default_factory=dict)
+    value: Mapping[str, Any] = field(default_factory=dict)
+    upsert: bool = False
+    own_id: bool = False
+
+    @property
+    def namespace(self) -> str:
+        """`database.collection`."""
+        return f"{self.database}.{self.collection}"
+
+    @property
+    def account(self) -> str:
+        """What the history says of it once it is carried out."""
+        return f"{self.operation} in {self.namespace}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a change happened: a write of `rule`, for an event that rules themselves had caused through `depth`
+    links. `through` are the names of those rules and of `rule`, each once."""
+
+    rule: str
+    depth: int
+    through: tuple[str, ...]
