@@ -41,6 +41,16 @@ class Matcher:
         """The enabled ones of the rules it was made of."""
         return self._rules
 
+    @cached_property
+    def written(self) -> frozenset[str]:
+        """The collections that the rules themselves write to."""
+        actions = (action for rule in self._rules for action in (*rule.actions, *rule.resolved))
+        return frozenset().union(*(action.writes for action in actions))
+
+    def watches(self, namespace: str) -> bool:
+        """Whether any rule wants changes in `namespace`."""
+        return any(rule.collections.include(namespace) for rule in self._rules)
+
     def candidates(self, event: ChangeEvent) -> tuple[Rule, ...]:
         """The rules that could hold for `event`, whatever its document turns out to be."""
         group = self._group(event)
