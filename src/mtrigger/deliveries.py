@@ -6,11 +6,12 @@ nothing twice. The outcomes an attempt can have are values here; turning them in
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
+from mtrigger.effects import Effect
 from mtrigger.events import ChangeEvent
 
 
@@ -36,7 +37,9 @@ class Delivery:
     delivery must keep its place in; `position` the event's token, by which the deliveries of a line (one
     action of one rule) are ordered. `due_at` is set while a retry waits. `admitted`: an attempt was made, so
     nothing that keeps deliveries back (see `gates`) is asked again. `depth` is through how many links of
-    writes the rules themselves have caused the event.
+    writes the rules themselves have caused the event, and `through` the names of those rules, each once.
+    `kept`: once it is settled well its row stays for ever, as the memory that it was. `facts` are what its
+    action sees besides the event (see `scopes`).
     """
 
     id: str
@@ -51,6 +54,9 @@ class Delivery:
     due_at: datetime | None = None
     admitted: bool = False
     depth: int = 0
+    through: tuple[str, ...] = ()
+    kept: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def after(self, outcome: "Retrying") -> Self:
         """The same delivery, waiting for its next attempt."""
@@ -111,7 +117,9 @@ class Settlement:
     """What one attempt came to, ready to be written: the attempt began `at` and took `took` seconds.
 
     `owes` is what the outcome itself owes (a death is told to rules of dead letters), `remembers` what it
-    changed of the rule's memory: both are durable before it.
+    changed of the rule's memory: both are durable before it. `effect` is what is to be written together with
+    a success. `sealed`: the delivery is the head of a digest, and the outcome is that of all that is sealed
+    with it (see `stores.digests`).
     """
 
     delivery: Delivery
@@ -120,6 +128,8 @@ class Settlement:
     took: float
     owes: tuple[Delivery, ...] = ()
     remembers: Memory | None = None
+    effect: Effect | None = None
+    sealed: bool = False
 
     @property
     def ended_at(self) -> datetime:

@@ -35,6 +35,7 @@ from mtrigger.position.repartitioning import divided
 from mtrigger.position.starting import LayoutChangedError, counted, place
 from mtrigger.reading.queries import learning
 from mtrigger.reloading import RuleFiles
+from mtrigger.rules import with_endings
 from mtrigger.running.destination_report import report
 from mtrigger.running.dry_run import Rehearsal
 from mtrigger.settings import Settings
@@ -99,6 +100,7 @@ async def _consider(rules: RuleSet, settings: Settings, client: Client) -> None:
     mail_server = settings.smtp or (object() if settings.dry_run else None)
     grave = []
     said = preflight.findings(rules.rules, found, mail_server)
+    said += preflight.into_the_state(rules.rules, settings.state_db)
     for finding in (*said, *preflight.across_partitions(rules.rules, settings.partitions)):
         if finding.grave:
             grave.append(str(finding))
@@ -237,13 +239,16 @@ class Engine:
     # -- rules -------------------------------------------------------------------------------------------
 
     def _prepared(self, rules: RuleSet) -> InForce:
+        if not (self._settings.dry_run or self._store.effects.together):
+            for finding in preflight.carried_out_apart(rules.rules):
+                log.warning("%s", finding)
         plan = pushdown.plan(rules.rules, self._settings.state_db, self._deployment.large_events)
         return InForce(Matcher(rules.rules), plan, self._runners(rules), _summary(rules))
 
     def _runners(self, rules: RuleSet) -> dict[LineKey, Runner]:
         self._services.templates = rules.templates
         runners = {}
-        for rule in rules.rules:
+        for rule in with_endings(rules.rules):
             if rule.enabled:
                 for entry in rule.actions:
                     action = actions.kind(entry.kind).open(entry.config, self._services)

@@ -14,6 +14,9 @@ from typing import Any, Final, Literal, Self
 from bson import json_util
 from bson.timestamp import Timestamp
 
+from mtrigger.resume_tokens import position_of
+from mtrigger.transactions import transaction_of
+
 Document = Mapping[str, Any]
 
 Image = Literal["stored", "post-image", "look-up", "partial", "pre-image", "none"]
@@ -35,12 +38,11 @@ DEAD_LETTER: Final = "dead_letter"
 SCHEDULE: Final = "schedule"
 """The operation of an event that is no change: a scheduled time has come (see `schedules`)."""
 
+ABSENT: Final = "absent"
+"""The operation of an event that is no change: nothing has come for too long (see `standing.clocks`)."""
+
 Part = Literal["document", "before", "updated", "raw", "key"]
 """A part of an event that may be too large to travel or to be stored with it."""
-
-LONGEST_TOKEN = 2_000
-"""Characters of a resume token that are kept as an event's position. A token holds the document's `_id`,
-which may be megabytes long; the order of two events is decided long before."""
 
 RESCAN = "rescan"
 """The operation of an event that is no change: a document was found as it is. Its token is made by
@@ -62,7 +64,7 @@ class ChangeEvent:
 
     `left_out` names the parts that were too large to come along; `flaw` says, when something in the event
     cannot be read, what and why, and `raw` then holds the bytes. `size` is about how many bytes it takes
-    (0: not known, little).
+    (0: not known, little). `transaction` names the transaction it was part of, "" outside of one.
     """
 
     token: str
@@ -82,6 +84,7 @@ class ChangeEvent:
     flaw: str = ""
     raw: bytes = b""
     size: int = field(default=0, compare=False)
+    transaction: str = ""
 
     @property
     def namespace(self) -> str:
@@ -90,8 +93,11 @@ class ChangeEvent:
 
     @property
     def identity(self) -> str:
-        """What is the same whenever the event is read again: its token, but for the place in the order of
-        reading that a rescan's token holds, too, and that may shift."""
+        """What is the same whenever the event is read again: its token, but for what may shift: the place in
+        the order of reading that a rescan's token holds, and the time of a silence, whose length may have
+        been set anew."""
+        if self.operation == ABSENT:
+            return self.token[_PLACE_AT:]
         return self.token[:_PLACE_AT] + self.token[_PLACE_END:] if self.operation == RESCAN else self.token
 
     @property
@@ -109,6 +115,22 @@ class ChangeEvent:
             new = {name: value for name, value in now.items() if name not in before or before[name] != value}
             return {**new, **{name: None for name in before if name not in now}}
         return {}
+
+    def emptied(self) -> Self:
+        """The same event as it is kept for ever: what happened to which document, and when."""
+        return replace(
+            self,
+            document=None,
+            before=None,
+            updated=_NOTHING,
+            removed=(),
+            truncated=(),
+            cluster_time=Timestamp(0, 0),
+            image="none",
+            left_out=(),
+            flaw="",
+            raw=b"",
+        )
 
     def with_document(
         self, document: Document, image: Image, size: int = 0, flaw: str = "", raw: bytes = b""
@@ -163,6 +185,7 @@ class ChangeEvent:
             flaw=flaw,
             raw=raw,
             size=size,
+            transaction=transaction_of(change) if "txnNumber" in change else "",
         )
 
     @classmethod
@@ -236,6 +259,8 @@ class ChangeEvent:
         if self.left_out or self.flaw or self.raw:
             seldom = {"left_out": list(self.left_out), "flaw": self.flaw, "raw": self.raw}
             row |= {name: value for name, value in seldom.items() if value}
+        if self.transaction:
+            row["transaction"] = self.transaction
         return row
 
     @classmethod
@@ -259,29 +284,5 @@ class ChangeEvent:
             left_out=tuple(row.get("left_out") or ()),
             flaw=row.get("flaw") or "",
             raw=bytes(row.get("raw") or b""),
+            transaction=row.get("transaction", ""),
         )
-
-
-def position_of(token: str) -> str:
-    """The sortable position in a resume token's `_data`: the token itself, or of a very long one its
-    beginning, which orders it, and a hash, which tells it apart.
-
-    Events with the same beginning do not exist: before the document's key it holds the time and the number
-    of the operation within its transaction.
-    """
-    if len(token) <= LONGEST_TOKEN:
-        return token
-    return token[:LONGEST_TOKEN] + hashlib.sha256(token.encode()).hexdigest().upper()
-
-
-def cluster_time_of(token: str) -> Timestamp:
-    """The cluster time encoded in a resume token's `_data`.
-
-    A token is a KeyString in hexadecimal: the type byte 0x82 (a timestamp), then seconds and increment as
-    big-endian 32-bit numbers (MongoDB source, `src/mongo/db/pipeline/resume_token.cpp`).
-
-    Raises ValueError when the text is not such a token.
-    """
-    if len(token) < 18 or token[:2] != "82":
-        raise ValueError(f"not a resume token: {token[:20]!r}")
-    return Timestamp(int(token[2:10], 16), int(token[10:18], 16))

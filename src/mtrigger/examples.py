@@ -14,8 +14,9 @@ from bson.errors import BSONError
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 
+from mtrigger.document_keys import id_text
 from mtrigger.events import ChangeEvent, Document
-from mtrigger.planning import filled_in, id_text, lacks_document
+from mtrigger.planning import filled_in, lacks_document
 from mtrigger.rules import Operation, Rule
 from mtrigger.running.dead_letters import letter_event
 

@@ -4,42 +4,57 @@ The ids and lanes made here never depend on when or how often an event is read.
 """
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from json.encoder import encode_basestring_ascii
 from typing import Any
 
-from bson import ObjectId, json_util
-
 from mtrigger.deliveries import Delivery, delivery_id
-from mtrigger.events import ChangeEvent, Document
-from mtrigger.grouping import group_id, group_of
-from mtrigger.matching import Matcher
+from mtrigger.document_keys import id_text, text_of_key
+from mtrigger.effects import Cause
+from mtrigger.events import ABSENT, DATA_OPERATIONS, RESCAN, ChangeEvent, Document
+from mtrigger.grouping import gathered_lane, group_id, group_of
 from mtrigger.pushdown.lookups import Cover
 from mtrigger.rules import Rule
 
-_CANONICAL = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL)
+_ABOUT_A_DOCUMENT = (*DATA_OPERATIONS, RESCAN)
+_NO_FACTS: Mapping[str, Any] = {}
 
 
 def deliveries(
-    matcher: Matcher, events: Iterable[ChangeEvent], cluster: str, partition: str, now: datetime
+    matched: Iterable[tuple[ChangeEvent, Iterable[Rule]]], cluster: str, partition: str, now: datetime
 ) -> list[Delivery]:
-    """Everything that is owed for `events`, in the order of the events, then of the rules and actions."""
+    """Everything that is owed for events, each with the rules that hold for it, in the order of the events,
+    then of the rules and actions. What several events owe in one (`fire: once`) is owed for the first."""
+    found: dict[str, Delivery] = {}
+    for event, rules in matched:
+        for delivery in owed(event, rules, cluster, partition, now):
+            found.setdefault(delivery.id, delivery)
+    return list(found.values())
+
+
+def traced(owed: Iterable[Delivery], causes: Mapping[str, Cause]) -> list[Delivery]:
+    """`owed` with what caused their events; `causes` are known by the names of transactions."""
     return [
-        delivery
-        for event in events
-        for delivery in owed(event, matcher.matches(event, now), cluster, partition, now)
+        replace(delivery, depth=cause.depth + 1, through=cause.through) if cause is not None else delivery
+        for delivery in owed
+        for cause in (causes.get(delivery.event.transaction),)
     ]
 
 
 def owed(
-    event: ChangeEvent, rules: Iterable[Rule], cluster: str, partition: str, now: datetime
+    event: ChangeEvent,
+    rules: Iterable[Rule],
+    cluster: str,
+    partition: str,
+    now: datetime,
+    facts: Mapping[str, Any] = _NO_FACTS,
 ) -> list[Delivery]:
-    """One delivery for each action of each of `rules`."""
+    """One delivery for each action of each of `rules`; `facts` are what their actions see besides the event.
+    A rule that waits for nothing to come is owed nothing for what comes."""
     return [
         Delivery(
-            id=delivery_id(cluster, event.identity, rule.name, action.name),
+            id=delivery_id(cluster, _occasion(event, rule), rule.name, action.name),
             rule=rule.name,
             action=action.name,
             partition=partition,
@@ -47,10 +62,20 @@ def owed(
             position=event.token,
             event=event,
             created_at=now,
+            kept=rule.fire == "once",
+            facts=facts,
         )
         for rule in rules
+        if rule.absent is None or event.operation == ABSENT
         for action in rule.actions
     ]
+
+
+def _occasion(event: ChangeEvent, rule: Rule) -> str:
+    """What a delivery is owed once for: the event; with `fire: once`, its document."""
+    if rule.fire == "once" and event.operation in _ABOUT_A_DOCUMENT:
+        return f"once\0{event.namespace}\0{text_of_key(event.key)}"
+    return event.identity
 
 
 def lane(event: ChangeEvent, rule: Rule) -> str:
@@ -58,32 +83,15 @@ def lane(event: ChangeEvent, rule: Rule) -> str:
 
     Where deliveries are counted together, they are handled one after the other: their group is their lane.
     """
+    if rule.digest is not None:
+        return gathered_lane(event, rule.digest.per)
     if (per := rule.grouped_by) is not None:
         return group_id(group_of(event, per))
     if rule.ordering == "rule":
         return "*"
     if rule.ordering == "none":
         return event.token
-    return hashlib.sha256(f"{event.namespace}\0{_text_of_key(event.key)}".encode()).hexdigest()[:20]
-
-
-def _text_of_key(key: Document) -> str:
-    """A document's key as canonical Extended JSON. The usual ones are written by hand, to the same effect:
-    lanes are kept in rows, and a general encoder takes ten times as long."""
-    if len(key) == 1 and (text := _text_of_usual_id(key.get("_id"))):
-        return f'{{"_id": {text}}}'
-    return json_util.dumps(key, json_options=_CANONICAL)
-
-
-def _text_of_usual_id(value: Any) -> str:
-    kind = type(value)
-    if kind is ObjectId:
-        return f'{{"$oid": "{value}"}}'
-    if kind is str:
-        return encode_basestring_ascii(value)
-    if kind is int:
-        return f'{{"$number{"Int" if -(2**31) <= value < 2**31 else "Long"}": "{value}"}}'
-    return ""
+    return hashlib.sha256(f"{event.namespace}\0{text_of_key(event.key)}".encode()).hexdigest()[:20]
 
 
 @dataclass(slots=True)
@@ -116,11 +124,6 @@ def lacks_document(event: ChangeEvent) -> bool:
 def key_text(event: ChangeEvent) -> str:
     """The id of the event's document, as `id_text` writes it."""
     return id_text(event.key["_id"])
-
-
-def id_text(value: Any) -> str:
-    """A document id as hashable text that tells apart what BSON tells apart."""
-    return _text_of_usual_id(value) or json_util.dumps(value, json_options=_CANONICAL)
 
 
 def filled_in(event: ChangeEvent, found: Document | None) -> ChangeEvent:

@@ -5,7 +5,7 @@ makes a new rule.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -161,6 +161,28 @@ class Rule:
         kept_back = (self.throttle, self.count, self.active, self.max_age, self.loop_guard.at_most)
         return any(setting is not None for setting in kept_back)
 
+    @property
+    def ending(self) -> "Rule | None":
+        """What is owed once that which the rule fired for is over, as a rule of the same name; None: nothing.
+
+        Its actions are `resolved`, and nothing but an operator keeps them back. It wants every change that
+        may be the end of it; where something is to come again, the rule itself wants that.
+        """
+        if not self.resolved:
+            return None
+        return Rule(
+            name=self.name,
+            collections=self.collections if self.absent is None else Collections(()),
+            actions=self.resolved,
+            description=self.description,
+            enabled=self.enabled,
+            operations=frozenset({"update", "replace", "delete"}),
+            ordering=self.ordering,
+            retry=self.retry,
+            concurrency=self.concurrency,
+            file=self.file,
+        )
+
     def wants(self, operation: str) -> bool:
         """Whether events of this kind can concern the rule.
 
@@ -171,3 +193,11 @@ class Rule:
             return operation in self.operations
         asked = {reading.root for reading in self.condition.reads} if self.condition is not None else set()
         return bool(_SHOWN_BY_A_RESCAN & self.operations) and not asked & {"before", "changed"}
+
+
+def with_endings(rules: Iterable[Rule]) -> Iterator[Rule]:
+    """`rules`, each followed by its `ending`, if it has one."""
+    for rule in rules:
+        yield rule
+        if (ending := rule.ending) is not None:
+            yield ending

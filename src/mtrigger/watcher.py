@@ -210,6 +210,8 @@ class Watcher:
                 await self._record_unsent(batch)
             positions = [batch.position for batch in batches]
             self._position = latest(positions, self._watched.plan) or self._position
+            if await self._planner.pass_time(self._position.cluster_time):
+                self._owed_since_saved = True
             if self._position != self._saved:
                 self._moved.set()
             for _ in batches:

@@ -10,8 +10,9 @@ from bson import Int64
 from mtrigger.actions.log import LogConfig
 from mtrigger.conditions import parse
 from mtrigger.deliveries import Dead, Delivered, Delivery, Retrying, Suppressed
-from mtrigger.events import DEAD_LETTER, ChangeEvent, cluster_time_of
+from mtrigger.events import DEAD_LETTER, ChangeEvent
 from mtrigger.matching import Matcher
+from mtrigger.resume_tokens import cluster_time_of
 from mtrigger.rules import Collections, Rule, RuleAction
 from mtrigger.running.dead_letters import LARGEST_COPY, owed, told
 from mtrigger.running.lanes import Line

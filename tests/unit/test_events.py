@@ -7,7 +7,8 @@ import pytest
 from bson import DatetimeMS
 from bson.timestamp import Timestamp
 
-from mtrigger.events import ChangeEvent, cluster_time_of
+from mtrigger.events import ChangeEvent
+from mtrigger.resume_tokens import cluster_time_of
 from support.samples import event_at, token_at
 
 Document = dict[str, Any]

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from mtrigger.actions.base import ActionConfig
 from mtrigger.conditions import parse
-from mtrigger.events import LONGEST_TOKEN, ChangeEvent, Part, cluster_time_of, position_of
+from mtrigger.events import ChangeEvent, Part
 from mtrigger.matching import Matcher
 from mtrigger.planning import deliveries, lacks_document
+from mtrigger.resume_tokens import LONGEST_TOKEN, cluster_time_of, position_of
 from mtrigger.rules import Collections, Rule, RuleAction
 from support.samples import NOW, event_at, token_at
 
@@ -26,7 +27,7 @@ RULE = Rule(
 
 
 def fires(event: ChangeEvent) -> bool:
-    return bool(deliveries(Matcher([RULE]), [event], "set:test", "main/0", NOW))
+    return bool(deliveries([(event, Matcher([RULE]).matches(event, NOW))], "set:test", "main/0", NOW))
 
 
 def test_an_ordinary_token_is_the_position() -> None:

@@ -77,9 +77,8 @@ def test_an_order_across_all_documents_is_no_matter_of_one_partition() -> None:
         ({"throttle": Throttle(60.0, ("customer.id",))}, "`throttle` keeps account for each customer.id"),
         ({"count": Count(5, 60.0, ("user", "site"))}, "`count` keeps account for each user, site"),
         ({"digest": Digest(60.0, "", ZoneInfo("UTC"))}, "`digest` keeps account for the whole rule"),
-        ({"absent": Absent(60.0, ("device",))}, "`absent` keeps account for each device"),
     ],
-    ids=["throttle", "throttle per", "count", "digest", "absent"],
+    ids=["throttle", "throttle per", "count", "digest"],
 )
 def test_what_is_counted_over_documents_is_no_matter_of_one_partition(
     setting: dict[str, Any], expected: str
@@ -92,6 +91,18 @@ def test_what_is_counted_over_documents_is_no_matter_of_one_partition(
     assert finding.grave
     assert finding.message.startswith(expected)
     assert "{per: _id, …}" in finding.message
+    assert across_partitions([rule], 1) == []
+
+
+@pytest.mark.parametrize("per", [(), ("device",), ("_id",)])
+def test_silence_is_no_matter_of_one_partition(per: tuple[str, ...]) -> None:
+    """What is due is asked by the time of one stream, whatever the groups are."""
+    rule = replace(rule_on("shop.orders"), absent=Absent(60.0, per))
+
+    (finding,) = across_partitions([rule], 2)
+
+    assert finding.grave
+    assert "`--partitions 1`" in finding.message
     assert across_partitions([rule], 1) == []
 
 

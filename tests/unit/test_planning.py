@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from mtrigger.actions.base import ActionConfig
 from mtrigger.conditions import parse
+from mtrigger.document_keys import id_text
 from mtrigger.events import ChangeEvent
 from mtrigger.matching import Matcher, touches
-from mtrigger.planning import LookUps, deliveries, filled_in, id_text, lane, owed
+from mtrigger.planning import LookUps, deliveries, filled_in, lane, owed
 from mtrigger.pushdown.lookups import EVERYTHING, Cover
 from mtrigger.rules import Collections, Rule, RuleAction
 from support.samples import NOW, event_at
@@ -123,7 +124,8 @@ def test_every_action_of_every_rule_that_holds_is_owed_once() -> None:
         event_at(n, document={"_id": n, "amount": amount}) for n, amount in ((1, 20000), (2, 6), (3, 1))
     ]
 
-    found = deliveries(Matcher([BIG, small]), events, "set:1", "main/0", NOW)
+    matcher = Matcher([BIG, small])
+    found = deliveries([(event, matcher.matches(event, NOW)) for event in events], "set:1", "main/0", NOW)
 
     assert [(one.event.key["_id"], one.rule, one.action) for one in found] == [
         (1, "big", "email"),

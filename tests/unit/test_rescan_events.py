@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from bson.timestamp import Timestamp
 
-from mtrigger.events import ChangeEvent, cluster_time_of
+from mtrigger.events import ChangeEvent
 from mtrigger.matching import Matcher
 from mtrigger.planning import owed
+from mtrigger.resume_tokens import cluster_time_of
 from mtrigger.rules import Rule
 from support.rules_folder import RulesFolder
 from support.samples import NOW, event_at

@@ -14,6 +14,7 @@ from mtrigger.cli.output import counted, printable
 from mtrigger.cli.times import next_times, schedule_json
 from mtrigger.errors import RulesError
 from mtrigger.loading import RuleSet, load
+from mtrigger.pushdown.pre_images import judged_by
 from mtrigger.rules import Rule
 
 _ORDER = ("insert", "update", "replace", "delete", "dead_letter", "schedule")
@@ -50,6 +51,11 @@ def check(*, rules: Path, templates: Path | None, as_json: bool) -> None:
     click.echo(
         f"{counted(len(found.rules), 'rule')} in {counted(len(found.files), 'file')}: no mistakes", err=True
     )
+    if needing := [rule.name for rule in found.rules if judged_by(rule)]:
+        click.echo(
+            f"their collections must keep pre-images (`mtrigger prepare` turns them on): {', '.join(needing)}",
+            err=True,
+        )
 
 
 def _print_mistakes(error: RulesError, *, as_json: bool) -> None:
@@ -81,7 +87,9 @@ def _as_json(rule: Rule) -> dict[str, object]:
         "operations": _operations(rule),
         "fields": list(rule.fields),
         "when": rule.condition.text if rule.condition else None,
-        "actions": [action.name for action in rule.actions],
+        "fire": rule.fire,
+        "needs_images": bool(judged_by(rule)),
+        "actions": [action.name for action in (*rule.actions, *rule.resolved)],
     }
 
 
@@ -100,7 +108,8 @@ def _listing(found: RuleSet) -> str:
             rule.name,
             _source(rule),
             ", ".join(_operations(rule)),
-            ", ".join(action.name for action in rule.actions) + ("" if rule.enabled else "  (not enabled)"),
+            ", ".join(action.name for action in (*rule.actions, *rule.resolved))
+            + ("" if rule.enabled else "  (not enabled)"),
         )
         for rule in found.rules
     ]

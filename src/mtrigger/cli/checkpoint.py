@@ -130,7 +130,7 @@ def reset(*, yes: bool, force: bool, uri: str, state_uri: str, state_db: str, as
 
 def _checked(token: str) -> str:
     """The token as the server writes it. Raises UsageError when it is none."""
-    from mtrigger.events import cluster_time_of
+    from mtrigger.resume_tokens import cluster_time_of
 
     try:
         text = bytes.fromhex(token).hex().upper()
@@ -179,7 +179,7 @@ async def _refuse_if_watched(where: Addresses, wanted: Iterable[Partition], *, f
 async def _set_token(where: Addresses, partition: Partition, token: str) -> Checkpoint:
     """A token goes with the pipeline of the position before it; if it does not fit, its time is used."""
     from mtrigger.cli.connecting import watched
-    from mtrigger.events import cluster_time_of
+    from mtrigger.resume_tokens import cluster_time_of
 
     before = await _before(where, partition)
     if before is not None:
@@ -266,7 +266,7 @@ def _as_json(found: Checkpoint) -> dict[str, Any]:
 
 
 def _token_time(token: Mapping[str, Any]) -> str | None:
-    from mtrigger.events import cluster_time_of
+    from mtrigger.resume_tokens import cluster_time_of
 
     try:
         return _time(cluster_time_of(token["_data"]))

@@ -111,7 +111,7 @@ def _rule(rule: Rule, found: PushedRule | None) -> dict[str, Any]:
         "kept": list(found.kept) if found is not None else [],
         "reason": found.reason if found is not None else "",
         "pre_images": found.pre_images if found is not None else "",
-        "actions": [action.name for action in rule.actions],
+        "actions": [action.name for action in (*rule.actions, *rule.resolved)],
     }
 
 

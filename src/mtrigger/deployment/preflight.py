@@ -14,6 +14,7 @@ from pymongo.errors import PyMongoError
 
 from mtrigger import actions
 from mtrigger.deployment.connecting import collections
+from mtrigger.pushdown.pre_images import judged_by
 from mtrigger.rules import Rule
 
 
@@ -38,7 +39,9 @@ class Finding:
 
 async def survey(client: AsyncMongoClient[dict[str, Any]], rules: Iterable[Rule]) -> Survey | None:
     """Look at the collections the rules may mean; None when we cannot or may not look."""
-    patterns = [pattern.partition(".")[0] for rule in rules for pattern in rule.collections.patterns]
+    patterns = [
+        pattern.partition(".")[0] for rule in rules for pattern in (*rule.collections.patterns, *_read(rule))
+    ]
     try:
         found = await collections(client, patterns)
     except PyMongoError:
@@ -56,6 +59,7 @@ def findings(rules: Sequence[Rule], found: Survey | None, mail_server: object | 
     if found is not None:
         for rule in enabled:
             said += _missing_collections(rule, found)
+            said += _missing_from_query(rule, found)
             said += _missing_images(rule, found)
     return said
 
@@ -81,10 +85,15 @@ def across_partitions(rules: Iterable[Rule], partitions: int) -> list[Finding]:
 
 def _across_documents(rule: Rule) -> Iterator[tuple[str, str]]:
     """What `rule` asks for that spans several documents, and how to ask for less."""
+    if rule.schedule is not None:
+        return  # all its deliveries are the first partition's
     if rule.ordering == "rule":
         asked = "`ordering: rule` asks for one sequence of all its deliveries"
         yield asked, "Let it keep the order of each document (`ordering: document`)"
-    for name in ("throttle", "count", "digest", "absent"):
+    if rule.absent is not None:
+        # Even of one document: what is due is asked for all groups by the time of one stream.
+        yield "`absent` goes by the time of the whole stream", "Watch with `--partitions 1`"
+    for name in ("throttle", "count", "digest"):
         setting = getattr(rule, name)
         if setting is None or setting.per == ("_id",):
             continue
@@ -126,30 +135,15 @@ def _written(rules: Iterable[Rule]) -> Iterable[tuple[Rule, frozenset[str]]]:
 
 def without_images(rule: Rule, found: Survey) -> list[str]:
     """The collections of `rule` that keep no images although its condition needs them."""
-    if not _needs_images(rule):
+    if not judged_by(rule):
         return []
     return sorted(name for name, kept in found.images.items() if not kept and rule.collections.include(name))
 
 
-def _needs_images(rule: Rule) -> bool:
-    if rule.condition is None:
-        return False
-    return _reads_before(rule) or ("delete" in rule.operations and _reads_document(rule))
-
-
-def _reads_before(rule: Rule) -> bool:
-    return rule.condition is not None and any(reading.root == "before" for reading in rule.condition.reads)
-
-
-def _reads_document(rule: Rule) -> bool:
-    if rule.condition is None:
-        return False
-    read = (reading.path for reading in rule.condition.reads if reading.root == "document")
-    return any(path[:1] != ("_id",) for path in read)
-
-
 def _mail(rule: Rule) -> Iterable[Finding]:
-    if any("smtp" in actions.kind(action.kind).needs(action.config) for action in rule.actions):
+    if any(
+        "smtp" in actions.kind(action.kind).needs(action.config) for action in (*rule.actions, *rule.resolved)
+    ):
         yield Finding(
             rule.name,
             "sends e-mail, but no mail server is set. Set MTRIGGER_SMTP_URL, for example "
@@ -175,6 +169,21 @@ def _missing_collections(rule: Rule, found: Survey) -> Iterable[Finding]:
         yield Finding(rule.name, text, grave=False)
 
 
+def _read(rule: Rule) -> list[str]:
+    """What the query of a rule with a schedule reads."""
+    query = rule.schedule.query if rule.schedule is not None else None
+    return [query.collection] if query is not None else []
+
+
+def _missing_from_query(rule: Rule, found: Survey) -> Iterable[Finding]:
+    for name in _read(rule):
+        if name not in found.images:
+            near = difflib.get_close_matches(name, found.images, n=1, cutoff=0.7)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            text = f"the collection {name}, which its query reads, does not exist yet{hint}"
+            yield Finding(rule.name, text, grave=False)
+
+
 def _missing_images(rule: Rule, found: Survey) -> Iterable[Finding]:
     for name in without_images(rule, found):
         collection = name.partition(".")[2]
@@ -182,9 +191,15 @@ def _missing_images(rule: Rule, found: Survey) -> Iterable[Finding]:
             f"Turn them on with `mtrigger prepare`, or in mongosh: db.runCommand({{collMod: {collection!r}, "
             "changeStreamPreAndPostImages: {enabled: true}})"
         )
-        if "delete" in rule.operations and _reads_document(rule):
+        if judged_by(rule) == "document":
             text = f"{name} keeps no pre-images, so its condition cannot be judged for a delete. {way_out}"
             yield Finding(rule.name, text, grave=True)
         else:
-            text = f"{name} keeps no pre-images, so `before` is empty there. {way_out}"
+            without = (
+                "whether its condition held before a change is not known: it fires for every change of its "
+                "fields after which it holds"
+                if rule.fire == "entering"
+                else "`before` is empty there"
+            )
+            text = f"{name} keeps no pre-images, so {without}. {way_out}"
             yield Finding(rule.name, text, grave=False)

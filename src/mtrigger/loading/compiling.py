@@ -5,6 +5,7 @@ from typing import Any
 
 from mtrigger.loading.doing import Draft, compile_actions
 from mtrigger.loading.expressions import condition_at
+from mtrigger.loading.firing import check_firing, firing_condition
 from mtrigger.loading.models import RuleFile, valid_name
 from mtrigger.loading.nodes import Place, Report, Scalar
 from mtrigger.loading.quieting import check_quiet
@@ -47,8 +48,10 @@ def compile_rule(draft: Draft, name: str, templates: Templates, report: Report) 
     if model is not None:
         check_source(model, draft.node, condition, report)
         check_quiet(model, draft.node, report)
+        check_firing(model, draft.node, condition, report)
     schedule = compile_schedule(model, draft.node, report) if model is not None else None
     entries = compile_actions(draft, templates, report)
+    resolved = compile_actions(draft, templates, report, "resolved")
     tests = compile_tests(model, draft.node, report) if model else ()
     if model is None or len(report.mistakes) > before:
         return None
@@ -60,7 +63,7 @@ def compile_rule(draft: Draft, name: str, templates: Templates, report: Report) 
         enabled=model.enabled,
         operations=operations_of(model.on),
         fields=model.on.fields,
-        condition=condition,
+        condition=firing_condition(model, condition),
         ordering=model.ordering,
         retry=model.retry.policy(),
         concurrency=model.concurrency,
@@ -68,6 +71,7 @@ def compile_rule(draft: Draft, name: str, templates: Templates, report: Report) 
         tests=tests,
         dead_letters_of=model.on.rules if model.on.dead_letters else None,
         schedule=schedule,
+        resolved=resolved,
         **_quiet(model),
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Literal
 
 from mtrigger import actions
 from mtrigger.actions.base import ActionKind, ConfigMistake
@@ -27,21 +27,23 @@ class Draft:
     alone: bool
 
 
-def compile_actions(draft: Draft, templates: Templates, report: Report) -> tuple[RuleAction, ...]:
-    """What stands in the draft's `do`, every action checked; mistakes go to `report`."""
-    do = draft.node.get("do")
+def compile_actions(
+    draft: Draft, templates: Templates, report: Report, key: Literal["do", "resolved"] = "do"
+) -> tuple[RuleAction, ...]:
+    """What stands in the draft's `do` or `resolved`, every action checked; mistakes go to `report`."""
+    do = draft.node.get(key)
     if do is None:
         return ()
     if isinstance(do, Scalar):
-        report.add(do.place, "`do` is a list of actions: `- log: a line`, `- email: {…}`")
+        report.add(do.place, f"`{key}` is a list of actions: `- log: a line`, `- email: {{…}}`")
         return ()
     items = do.items if isinstance(do, Sequence) else (do,)
     if not items:
-        report.add(do.place, "`do` is empty: a rule needs an action")
+        report.add(do.place, f"`{key}` is empty: a rule needs an action")
     numbers: dict[str, int] = {}
     entries = []
     for place, item in enumerate(items):
-        within = ("do", place) if isinstance(do, Sequence) else ("do",)
+        within = (key, place) if isinstance(do, Sequence) else (key,)
         found = _kind_and_settings(item, within, draft.channels, report)
         if found is None:
             continue
@@ -55,7 +57,9 @@ def compile_actions(draft: Draft, templates: Templates, report: Report) -> tuple
             numbers[called] = numbers.get(called, 0) + 1
             name = called if numbers[called] == 1 else f"{called}-{numbers[called]}"
             reads = definition.reads(part, templates)
-            entries.append(RuleAction(name, kind, part, part.concurrency, reads))
+            writes = definition.writes(part)
+            name = name if key == "do" else f"{key}-{name}"
+            entries.append(RuleAction(name, kind, part, part.concurrency, reads, writes))
     return tuple(entries)
 
 

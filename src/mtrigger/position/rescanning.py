@@ -19,11 +19,11 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from mtrigger.deployment.connecting import collections, oldest_time, reason
+from mtrigger.document_keys import id_text
 from mtrigger.errors import DeploymentError, MtriggerError, PositionError
 from mtrigger.events import RESCAN, ChangeEvent
 from mtrigger.faults import passes
 from mtrigger.partitions import Partition
-from mtrigger.planning import id_text
 from mtrigger.reading.decoding import decoded
 from mtrigger.rules import Rule
 from mtrigger.stores.base import Rescan

@@ -12,9 +12,9 @@ from bson.timestamp import Timestamp
 from pymongo.errors import OperationFailure
 
 from mtrigger.errors import DeploymentError, MtriggerError
-from mtrigger.events import cluster_time_of
 from mtrigger.faults import Fault, classify
 from mtrigger.reading.stream import StreamPosition
+from mtrigger.resume_tokens import cluster_time_of
 from mtrigger.stores.base import Checkpoint
 
 log = logging.getLogger(__name__)

@@ -18,9 +18,9 @@ from pymongo import AsyncMongoClient
 
 from mtrigger.deployment.connecting import Deployment, current_time, same_cluster, starting_time
 from mtrigger.errors import MtriggerError, OwnershipError, PositionError
-from mtrigger.events import cluster_time_of
 from mtrigger.partitions import STREAM, Partition, partitions
 from mtrigger.position import rescanning
+from mtrigger.resume_tokens import cluster_time_of
 from mtrigger.rules import Rule
 from mtrigger.settings import Settings, parse_start_from
 from mtrigger.stores.base import Checkpoint, Positions, Store

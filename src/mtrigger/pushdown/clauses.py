@@ -23,7 +23,7 @@ from mtrigger.pushdown.covers import (
     covers,
 )
 from mtrigger.pushdown.namespaces import namespaces
-from mtrigger.rules import Rule
+from mtrigger.rules import Rule, with_endings
 
 KINDS: tuple[tuple[frozenset[str], Images], ...] = (
     (frozenset({"insert", "replace"}), STORED),
@@ -61,7 +61,7 @@ class Clause:
 def clauses(rules: Iterable[Rule]) -> list[Clause]:
     """The clauses for `rules`, of which at least one holds for every event that a rule may hold for."""
     by_collections: dict[tuple[frozenset[str], frozenset[str], bool], list[Rule]] = {}
-    for rule in rules:
+    for rule in with_endings(rules):
         for kind, images in KINDS:
             operations = rule.operations & kind
             if rule.enabled and operations and rule.collections.patterns:

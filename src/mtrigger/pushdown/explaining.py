@@ -42,7 +42,8 @@ def explain(rules: Iterable[Rule]) -> list[PushedRule]:
     found: dict[int, list[Clause]] = {id(rule): [] for rule in enabled}
     for clause in clauses(enabled):
         for rule in clause.rules:
-            found[id(rule)].append(clause)
+            if id(rule) in found:  # else it is the ending of one
+                found[id(rule)].append(clause)
     return [_explained(rule, found[id(rule)]) for rule in enabled]
 
 

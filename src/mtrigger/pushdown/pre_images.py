@@ -5,6 +5,7 @@ at it. The promise: because it is not asked for, no rule holds otherwise, and no
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from mtrigger.rules import Rule
 
@@ -18,7 +19,17 @@ def asked_for(rules: Iterable[Rule]) -> bool:
 
 def reason(rule: Rule) -> str:
     """Why `rule` needs pre-images, as half a sentence; "" when it does not."""
-    return next(_reasons(rule), "")
+    return next(_reasons(rule), "") or (reason(rule.ending) if rule.ending is not None else "")
+
+
+def judged_by(rule: Rule) -> Literal["", "before", "document"]:
+    """What of the document before a change the condition is judged by, so that it comes out otherwise in a
+    collection that keeps no pre-images: parts of it (`before`), or, of a delete, all there is."""
+    reads = rule.condition.reads if rule.condition is not None else frozenset()
+    of_the_document = any(reading.root == "document" and reading.path[:1] != ("_id",) for reading in reads)
+    if "delete" in rule.operations and of_the_document:
+        return "document"
+    return "before" if any(reading.root == "before" for reading in reads) else ""
 
 
 def _reasons(rule: Rule) -> Iterator[str]:

@@ -14,9 +14,10 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
+from mtrigger.document_keys import id_text
 from mtrigger.events import DEAD_LETTER, ChangeEvent
 from mtrigger.faults import passes
-from mtrigger.planning import LookUps, filled_in, id_text, key_text, lacks_document, overlaid
+from mtrigger.planning import LookUps, filled_in, key_text, lacks_document, overlaid
 from mtrigger.pushdown.lookups import EVERYTHING, Cover, look_up
 from mtrigger.reading.decoding import Decoded, decoded
 from mtrigger.supervision.outages import Outage

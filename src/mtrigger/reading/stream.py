@@ -31,12 +31,13 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
-from mtrigger.events import ChangeEvent, cluster_time_of
+from mtrigger.events import ChangeEvent
 from mtrigger.faults import Fault, classify
 from mtrigger.pushdown import StreamPlan, pipeline
 from mtrigger.reading.decoding import decoded
 from mtrigger.reading.large_events import LARGEST_KEY, Change, Fragments, Manner
 from mtrigger.reading.pacing import FEWEST, MOST, PAUSE, batch_size, is_busy
+from mtrigger.resume_tokens import cluster_time_of
 
 log = logging.getLogger(__name__)
 

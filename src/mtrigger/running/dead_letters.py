@@ -70,7 +70,7 @@ def event_of(dead: Delivery, error: str, now: datetime) -> ChangeEvent:
 def letter_event(letter: Mapping[str, Any], delivery: str, now: datetime) -> ChangeEvent:
     """The event whose document is `letter`; what a hand-written one leaves out is empty.
 
-    The token is made like the stream's (see `events.cluster_time_of`): it grows with the time of death.
+    The token is made like the stream's (see `resume_tokens`): it grows with the time of death.
     """
     time = Timestamp(int(now.timestamp()), now.microsecond)
     database, _, collection = str(letter.get("namespace") or "").partition(".")

@@ -15,16 +15,20 @@ from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol, Self
 
 from mtrigger.deliveries import Delivery, Settlement, Status
 from mtrigger.ownership.lease import Fence, Lease
 from mtrigger.stores.destinations import Destinations
+from mtrigger.stores.digests import Digests
+from mtrigger.stores.effects import Effects
 from mtrigger.stores.gaps import Gaps
 from mtrigger.stores.layouts import Layouts
+from mtrigger.stores.lines import LineKey
 from mtrigger.stores.memories import Memories
 from mtrigger.stores.positions import Checkpoint, Positions, Rescan
 from mtrigger.stores.schedules import NextRuns
+from mtrigger.stores.standing import Standing
 from mtrigger.stores.wishes import WishList
 
 __all__ = [
@@ -55,13 +59,6 @@ ATTEMPTS_LOGGED = 50
 """The latest attempts that a delivery's history keeps."""
 
 
-class LineKey(NamedTuple):
-    """Names a line: all deliveries of one action of one rule."""
-
-    rule: str
-    action: str
-
-
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One line of a delivery's history: which attempt (from 1; again from 1 after an operator's retry), when,
@@ -76,13 +73,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A delivery with its history, as people are shown it."""
+    """A delivery with its history, as people are shown it. `reason` is why it was left out (suppressed)."""
 
     delivery: Delivery
     status: Status
     error: str
     settled_at: datetime | None
     log: tuple[Attempt, ...]
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +152,18 @@ class Outbox(Protocol):
         ...
 
     @property
+    def effects(self) -> Effects:
+        """What actions write into MongoDB."""
+        ...
+
+    @property
     def wishes(self) -> WishList:
         """What operators wish of rules."""
+        ...
+
+    @property
+    def digests(self) -> Digests:
+        """What is gathered."""
         ...
 
     async def add(self, deliveries: Sequence[Delivery]) -> AbstractSet[str]:
@@ -252,6 +260,11 @@ class Store(Positions, Outbox, Protocol):
     @property
     def schedules(self) -> NextRuns:
         """When scheduled rules run next."""
+        ...
+
+    @property
+    def standing(self) -> Standing:
+        """What rules remember between events."""
         ...
 
     @property

@@ -13,25 +13,26 @@ from operator import attrgetter
 
 from mtrigger.deliveries import (
     OPEN,
-    Dead,
-    Delivered,
     Delivery,
-    Retrying,
     Settlement,
     Status,
-    Suppressed,
 )
 from mtrigger.errors import OwnershipError, PositionError
 from mtrigger.ownership.lease import Fence, Lease
 from mtrigger.ownership.processes import shown
-from mtrigger.stores.base import ATTEMPTS_LOGGED, Attempt, Checkpoint, Leases, LineKey, Query, Record, Tally
+from mtrigger.stores.base import Checkpoint, Leases, LineKey, Query, Record, Tally
 from mtrigger.stores.destinations import Destinations, MemoryDestinations
+from mtrigger.stores.digests import Digests
+from mtrigger.stores.effects import Effects, NoEffects
 from mtrigger.stores.gaps import Gaps, MemoryGaps
 from mtrigger.stores.layouts import Layouts
 from mtrigger.stores.memories import Memories, MemoryMemories
+from mtrigger.stores.memory_digests import MemoryDigests
 from mtrigger.stores.memory_layouts import MemoryLayouts
 from mtrigger.stores.memory_leases import MemoryLeases
+from mtrigger.stores.memory_records import means, settled, summary, tally, written
 from mtrigger.stores.schedules import MemoryNextRuns, NextRuns
+from mtrigger.stores.standing import MemoryStanding, Standing
 from mtrigger.stores.wishes import MemoryWishes, WishList
 
 _KEPT_TOKENS = 5
@@ -54,11 +55,15 @@ class MemoryStore:
         self.destinations: Destinations = MemoryDestinations()
         self.memories: Memories = MemoryMemories()
         self.wishes: WishList = MemoryWishes()
+        self.effects: Effects = NoEffects()
         self.schedules: NextRuns = MemoryNextRuns()
+        self.standing: Standing = MemoryStanding()
         layouts = MemoryLayouts()
         self.layouts: Layouts = layouts
         self.leases: Leases = MemoryLeases(self._checkpoints, layouts)
         self._rows: dict[str, _Row] = {}
+        self._digests = MemoryDigests(lambda: (row.record for row in self._rows.values()), self._put_record)
+        self.digests: Digests = self._digests
         self._fence: Fence | None = None
 
     def owned(self, fence: Fence) -> "MemoryStore":
@@ -169,10 +174,14 @@ class MemoryStore:
         await self.memories.keep([settlement.remembers for settlement in settlements if settlement.remembers])
         new = await self.add([delivery for settlement in settlements for delivery in settlement.owes])
         for settlement in settlements:
-            row = self._rows.get(settlement.delivery.id)
-            if row is not None and row.record.status in OPEN and not _written(row.record, settlement):
-                self._rows[settlement.delivery.id] = replace(row, record=_settled(row.record, settlement))
+            for key in self._digests.settled_by(settlement):
+                row = self._rows.get(key)
+                if row is not None and row.record.status in OPEN and not written(row.record, settlement):
+                    self._rows[key] = replace(row, record=settled(row.record, settlement))
         return new
+
+    def _put_record(self, record: Record) -> None:
+        self._rows[record.delivery.id] = replace(self._rows[record.delivery.id], record=record)
 
     def permit(self) -> AbstractAsyncContextManager[None]:
         return self._fence.permit() if self._fence is not None else nullcontext()
@@ -196,15 +205,15 @@ class MemoryStore:
         return [row.record.delivery for row in wanted]
 
     async def find(self, query: Query, limit: int) -> list[Record]:
-        records = [row.record for row in self._rows.values() if _means(query, row.record)]
+        records = [row.record for row in self._rows.values() if means(query, row.record)]
         age = attrgetter("delivery.created_at", "delivery.position")
         return sorted(records, key=age, reverse=True)[:limit]
 
     async def summaries(self, query: Query, limit: int) -> list[Record]:
-        return [_summary(record) for record in await self.find(query, limit)]
+        return [summary(record) for record in await self.find(query, limit)]
 
     async def count(self, query: Query) -> int:
-        return sum(_means(query, row.record) for row in self._rows.values())
+        return sum(means(query, row.record) for row in self._rows.values())
 
     async def ids(self, beginning: str, limit: int) -> list[str]:
         return sorted(known for known in self._rows if known.startswith(beginning))[:limit]
@@ -214,7 +223,7 @@ class MemoryStore:
         for row in self._rows.values():
             delivery = row.record.delivery
             records.setdefault(LineKey(delivery.rule, delivery.action), []).append(row.record)
-        return [_tally(line, records[line]) for line in sorted(records)]
+        return [tally(line, records[line]) for line in sorted(records)]
 
     async def reopen(self, query: Query) -> int:
         found = self._found(query, Status.DEAD, Status.RETRYING)
@@ -222,6 +231,7 @@ class MemoryStore:
             delivery = replace(row.record.delivery, attempts=0, due_at=None)
             record = replace(row.record, delivery=delivery, status=Status.PENDING, settled_at=None)
             self._rows[delivery.id] = _Row(record, reopened=True)
+            self._digests.forget([delivery.id])
         return len(found)
 
     async def discard(self, query: Query) -> int:
@@ -233,58 +243,10 @@ class MemoryStore:
 
     def _found(self, query: Query, *statuses: Status) -> list[_Row]:
         rows = list(self._rows.values())
-        return [row for row in rows if row.record.status in statuses and _means(query, row.record)]
+        return [row for row in rows if row.record.status in statuses and means(query, row.record)]
 
 
 def _has_moved(before: Checkpoint, checkpoint: Checkpoint) -> bool:
     """The first token of a stream that was opened by its time is no progress."""
     there = checkpoint.cluster_time == before.cluster_time and checkpoint.rescan == before.rescan
     return not (there and before.token in (None, checkpoint.token))
-
-
-def _settled(record: Record, settlement: Settlement) -> Record:
-    delivery = replace(record.delivery, attempts=settlement.delivery.attempts + 1, due_at=None)
-    settled_at: datetime | None = settlement.ended_at
-    match settlement.outcome:
-        case Delivered(detail):
-            status, error = Status.DELIVERED, ""
-        case Retrying(error, due_at):
-            status, detail, settled_at = Status.RETRYING, error, None
-            delivery = replace(delivery, due_at=due_at, admitted=True)
-        case Dead(error):
-            status, detail = Status.DEAD, error
-            delivery = replace(delivery, admitted=True)
-        case Suppressed(reason):
-            status, detail, error = Status.SUPPRESSED, reason, ""
-    attempt = Attempt(delivery.attempts, settlement.at, settlement.took, status.value, detail)
-    return Record(delivery, status, error, settled_at, (*record.log, attempt)[-ATTEMPTS_LOGGED:])
-
-
-def _written(record: Record, settlement: Settlement) -> bool:
-    """Whether the history holds this attempt already."""
-    return any(attempt.at == settlement.at for attempt in record.log)
-
-
-def _summary(record: Record) -> Record:
-    event = replace(record.delivery.event, document=None, before=None, updated={}, raw=b"")
-    return replace(record, delivery=replace(record.delivery, event=event), log=())
-
-
-def _means(query: Query, record: Record) -> bool:
-    delivery = record.delivery
-    return (
-        (not query.ids or delivery.id in query.ids)
-        and (not query.statuses or record.status in query.statuses)
-        and (not query.rule or delivery.rule == query.rule)
-        and (query.error in record.error)
-        and (query.since is None or delivery.created_at >= query.since)
-        and (query.until is None or delivery.created_at < query.until)
-    )
-
-
-def _tally(line: LineKey, records: Sequence[Record]) -> Tally:
-    counts: dict[Status, int] = {}
-    for record in records:
-        counts[record.status] = counts.get(record.status, 0) + 1
-    owed = [record.delivery.created_at for record in records if record.status in OPEN]
-    return Tally(line, counts, min(owed, default=None))

@@ -1,5 +1,5 @@
 """The store in MongoDB: collections `checkpoints`, `layouts`, `deliveries`, `gaps`,
-`rule_state` and `wishes` of the state database.
+`rule_state`, `wishes` and more of the state database.
 
 Promise: what a method wrote is on a majority when it returns. A passing fault (network, election, disk full)
 is waited out with growing pauses, however long it takes, because giving up would either lose an event or run
@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
-from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, ReturnDocument, WriteConcern
+from pymongo import DESCENDING, ReturnDocument, WriteConcern
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from mtrigger.deliveries import Delivery, Settlement
@@ -19,18 +19,22 @@ from mtrigger.errors import OwnershipError, PositionError
 from mtrigger.ownership.lease import Fence
 from mtrigger.ownership.processes import shown
 from mtrigger.stores.base import Checkpoint, Leases, LineKey
+from mtrigger.stores.effects import Effects
 from mtrigger.stores.fitting import TOO_DEEP, Portion, TooDeepError, portions
 from mtrigger.stores.gaps import Gaps
 from mtrigger.stores.layouts import Layouts
 from mtrigger.stores.mongo_destinations import MongoDestinations
+from mtrigger.stores.mongo_digests import MongoDigests
+from mtrigger.stores.mongo_effects import Client, EffectsElsewhere, MongoEffects
 from mtrigger.stores.mongo_gaps import MongoGaps
 from mtrigger.stores.mongo_layouts import MongoLayouts
 from mtrigger.stores.mongo_leases import MongoLeases, held_by
 from mtrigger.stores.mongo_memories import MongoMemories
 from mtrigger.stores.mongo_records import MongoRecords
 from mtrigger.stores.mongo_schedules import MongoNextRuns
+from mtrigger.stores.mongo_standing import MongoStanding
 from mtrigger.stores.mongo_wishes import MongoWishes
-from mtrigger.stores.outcomes import Settling, settling
+from mtrigger.stores.outcomes import Settling, following, settling
 from mtrigger.stores.rows import (
     Row,
     checkpoint_fields,
@@ -49,14 +53,16 @@ DUPLICATE_KEY = 11000
 class MongoStore(MongoRecords):
     """Positions, outbox and leases in one database. The client must decode dates as aware (`tz_aware=True`).
 
-    With a `fence` it is the store of a stream's owner.
+    With a `fence` it is the store of a stream's owner. `elsewhere` is a client of the deployment that actions
+    write to, when that is another one.
     """
 
     def __init__(
-        self, client: AsyncMongoClient[dict[str, Any]], database: str, fence: Fence | None = None
+        self, client: Client, database: str, fence: Fence | None = None, elsewhere: Client | None = None
     ) -> None:
         self._client = client
         self._database = database
+        self._elsewhere = elsewhere
         self._fence = fence
         durable = WriteConcern("majority")
         state = client.get_database(database, write_concern=durable)
@@ -67,33 +73,26 @@ class MongoStore(MongoRecords):
         self.destinations = MongoDestinations(state, self.outage)
         self.memories = MongoMemories(state, self.outage)
         self.wishes = MongoWishes(state, self.outage)
+        together = MongoEffects(client, state, self.memories, self.outage)
+        self.effects: Effects = together if elsewhere is None else EffectsElsewhere(elsewhere)
+        self.digests = MongoDigests(self._deliveries, self.outage)
         self.schedules: NextRuns = MongoNextRuns(state, self.outage)
+        self.standing = MongoStanding(state, self.outage)
         self.leases: Leases = MongoLeases(self._checkpoints)
         self.layouts: Layouts = MongoLayouts(state, self.outage)
 
     def owned(self, fence: Fence) -> "MongoStore":
         """The same state for the owner of a stream."""
-        return MongoStore(self._client, self._database, fence)
+        return MongoStore(self._client, self._database, fence, self._elsewhere)
 
     async def open(self) -> None:
         """Make the indexes. Raises PyMongoError when the state database cannot be used."""
-        line = [(field, ASCENDING) for field in ("partition", "rule", "action", "position")]
-        await self._deliveries.create_index(line, name="open", partialFilterExpression={"open": True})
-        await self._deliveries.create_index(
-            "reopened", name="reopened", partialFilterExpression={"reopened": True}
-        )
-        await self._deliveries.create_index(
-            "settled_at", name="dead", partialFilterExpression={"status": "dead"}
-        )
-        await self._deliveries.create_index(
-            "expires_at",
-            name="expiry",
-            expireAfterSeconds=0,
-            partialFilterExpression={"expires_at": {"$exists": True}},
-        )
+        await self.open_records()
         await self.memories.open()
         await self.wishes.open()
+        await self.digests.open()
         await self.destinations.open()
+        await self.standing.open()
 
     async def close(self) -> None:
         """Nothing to release: the client belongs to whoever made it."""
@@ -249,6 +248,8 @@ class MongoStore(MongoRecords):
         owed = [delivery for settlement in settlements for delivery in settlement.owes]
         new = await self.add(owed) if owed else frozenset()
         await self._settle(settling(settlements))
+        if together := following(settlements):
+            await self._settle(together)
         return new
 
     @steadily

@@ -17,6 +17,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from mtrigger.deliveries import OPEN, Status
 from mtrigger.stores.base import LARGEST_READ, LineKey, Query, Record, Tally
 from mtrigger.stores.rows import (
+    EMPTYING,
     KEEP,
     WITHOUT_DOCUMENTS,
     Row,
@@ -47,6 +48,23 @@ class MongoRecords:
                 if size >= LARGEST_READ:
                     break
         return found
+
+    async def open_records(self) -> None:
+        """Make the indexes."""
+        line = [(field, ASCENDING) for field in ("partition", "rule", "action", "position")]
+        await self._deliveries.create_index(line, name="open", partialFilterExpression={"open": True})
+        await self._deliveries.create_index(
+            "reopened", name="reopened", partialFilterExpression={"reopened": True}
+        )
+        await self._deliveries.create_index(
+            "settled_at", name="dead", partialFilterExpression={"status": "dead"}
+        )
+        await self._deliveries.create_index(
+            "expires_at",
+            name="expiry",
+            expireAfterSeconds=0,
+            partialFilterExpression={"expires_at": {"$exists": True}},
+        )
 
     async def find(self, query: Query, limit: int) -> list[Record]:
         rows = self._rows.find(meaning(query), sort=[("created_at", -1), ("position", -1)], limit=limit)
@@ -94,15 +112,18 @@ class MongoRecords:
                 "reopening": uuid.uuid4().hex,  # tells this wish from the ones before and after it
                 "attempts": 0,
             },
-            "$unset": {"due_at": "", "settled_at": "", "expires_at": ""},
+            "$unset": dict.fromkeys(("due_at", "settled_at", "expires_at", "digest", "settled_together"), ""),
         }
         return (await self._deliveries.update_many(wanted, update)).modified_count
 
     async def discard(self, query: Query) -> int:
         wanted = {"$and": [{"status": {"$in": [*OPEN, Status.DEAD]}}, meaning(query)]}
         now = datetime.now(UTC)
-        update = {
-            "$set": {"status": Status.DISCARDED, "settled_at": now, "expires_at": now + KEEP},
-            "$unset": {"open": "", "reopened": "", "due_at": ""},
-        }
-        return (await self._deliveries.update_many(wanted, update)).modified_count
+        fields = {"status": Status.DISCARDED, "settled_at": now}
+        gone = {"open": "", "reopened": "", "due_at": ""}
+        passing = {"$set": {**fields, "expires_at": now + KEEP}, "$unset": gone}
+        for_ever = {"$set": fields, "$unset": {**gone, **EMPTYING}}
+        count = 0
+        for kept, update in (({"$ne": True}, passing), (True, for_ever)):
+            count += (await self._deliveries.update_many({**wanted, "kept": kept}, update)).modified_count
+        return count

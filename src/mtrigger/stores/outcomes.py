@@ -6,6 +6,7 @@ attempts alike is one update, which costs the server a third of what one for eac
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from pymongo import UpdateMany, UpdateOne
 
 from mtrigger.deliveries import Dead, Delivered, Retrying, Settlement, Status, Suppressed
 from mtrigger.stores.base import ATTEMPTS_LOGGED
-from mtrigger.stores.rows import KEEP
+from mtrigger.stores.rows import EMPTYING, KEEP
 
 MOST_AT_ONCE = 100
 """Rows in one update. More save nothing, and the server would do them all before it does anything else."""
@@ -29,6 +30,8 @@ class _Closing(NamedTuple):
     took: float
     status: Status
     detail: str
+    kept: bool
+    sealed: bool = False
 
 
 def settling(settlements: Sequence[Settlement]) -> list[Settling]:
@@ -62,27 +65,77 @@ def settling(settlements: Sequence[Settlement]) -> list[Settling]:
 
 
 def _closing(settlement: Settlement, status: Status, detail: str) -> _Closing:
-    return _Closing(settlement.delivery.attempts + 1, settlement.at, settlement.took, status, detail)
+    delivery, sealed = settlement.delivery, settlement.sealed
+    at, took = settlement.at, settlement.took
+    return _Closing(delivery.attempts + 1, at, took, status, detail, kept=delivery.kept, sealed=sealed)
 
 
 def _closed(closing: _Closing) -> dict[str, Any]:
     ended_at = closing.at + timedelta(seconds=closing.took)
-    fields = {
-        "attempts": closing.number,
-        "status": closing.status.value,
-        "settled_at": ended_at,
-        "expires_at": ended_at + KEEP,
-    }
+    fields: dict[str, Any] = {"attempts": closing.number, "status": closing.status.value}
+    fields["settled_at"] = ended_at
+    if closing.sealed:
+        fields["settled_together"] = True
+    if not closing.kept:
+        fields["expires_at"] = ended_at + KEEP
+    if closing.status is Status.SUPPRESSED:
+        fields["reason"] = closing.detail  # beside the history, which lists leave out
     attempt = _attempt(closing.number, closing.at, closing.took, closing.status, closing.detail)
     return {
         "$set": fields,
         "$push": attempt,
-        "$unset": {"open": "", "reopened": "", "due_at": "", "error": ""},
+        "$unset": {
+            "open": "",
+            "reopened": "",
+            "due_at": "",
+            "error": "",
+            **(EMPTYING if closing.kept else {}),
+        },
     }
 
 
+def following(settlements: Sequence[Settlement]) -> list[UpdateMany]:
+    """The updates that settle what is sealed with the head of a digest, once that is settled itself.
+
+    The head's row says by then that it was settled together with them (`settled_together`), so that what a
+    crash leaves undone can be told.
+    """
+    updates: list[UpdateMany] = []
+    for settlement in settlements:
+        if not settlement.sealed or isinstance(settlement.outcome, Retrying):
+            continue  # what is tried again is the head, and what came meanwhile goes with it
+        head = settlement.delivery
+        sealed = {
+            "open": True,
+            "partition": head.partition,
+            "rule": head.rule,
+            "action": head.action,
+            "lane": head.lane,
+            "digest": head.id,
+            "_id": {"$ne": head.id},
+        }
+        for kept in (False, True):
+            row = replace(settlement, delivery=replace(head, kept=kept), sealed=False)
+            wanted = {**sealed, "kept": True if kept else {"$ne": True}}
+            match settlement.outcome:
+                case Delivered(detail):
+                    updates.append(UpdateMany(wanted, _closed(_closing(row, Status.DELIVERED, detail))))
+                case Suppressed(reason):
+                    updates.append(UpdateMany(wanted, _closed(_closing(row, Status.SUPPRESSED, reason))))
+                case Dead() as dead:
+                    unwritten, update = _failed(row, dead)
+                    updates.append(UpdateMany({**wanted, **unwritten}, update))
+    return updates
+
+
 def _failing(settlement: Settlement, outcome: Retrying | Dead) -> UpdateOne:
-    delivery, number = settlement.delivery, settlement.delivery.attempts + 1
+    unwritten, update = _failed(settlement, outcome)
+    return UpdateOne({"_id": settlement.delivery.id, "open": True, **unwritten}, update)
+
+
+def _failed(settlement: Settlement, outcome: Retrying | Dead) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What tells a row that does not know of this attempt yet, and the update that tells it."""
+    number = settlement.delivery.attempts + 1
     fields: dict[str, Any] = {"attempts": number, "error": outcome.error, "admitted": True}
     update: dict[str, Any] = {"$set": fields}
     if isinstance(outcome, Retrying):
@@ -91,10 +144,12 @@ def _failing(settlement: Settlement, outcome: Retrying | Dead) -> UpdateOne:
     else:
         status = Status.DEAD
         fields |= {"status": status.value, "settled_at": settlement.ended_at}
+        if settlement.sealed:
+            fields["settled_together"] = True
         update["$unset"] = {"open": "", "reopened": "", "due_at": ""}
     update["$push"] = _attempt(number, settlement.at, settlement.took, status, outcome.error)
     unwritten = {"$not": {"$elemMatch": {"number": number, "at": settlement.at}}}
-    return UpdateOne({"_id": delivery.id, "open": True, "log": unwritten}, update)
+    return {"log": unwritten}, update
 
 
 def _attempt(number: int, at: datetime, took: float, status: Status, detail: str) -> dict[str, Any]:

@@ -50,7 +50,11 @@ def delivery_row(delivery: Delivery) -> dict[str, Any]:
         "log": [],
     }
     if delivery.depth:
-        row["depth"] = delivery.depth
+        row |= {"depth": delivery.depth, "through": list(delivery.through)}
+    if delivery.kept:
+        row["kept"] = True
+    if delivery.facts:
+        row["facts"] = dict(delivery.facts)
     return row
 
 
@@ -76,14 +80,34 @@ def read_delivery(row: Row) -> Delivery:
         due_at=row.get("due_at"),
         admitted=row.get("admitted", False),
         depth=row.get("depth", 0),
+        kept=row.get("kept", False),
+        facts=row.get("facts") or {},
+        through=tuple(row.get("through") or ()),
     )
+
+
+_LET_GO: Row = {
+    "token": "",
+    "document": None,
+    "before": None,
+    "updated": [],
+    "removed": [],
+    "truncated": [],
+    "cluster_time": Timestamp(0, 0),
+    "image": "none",
+}
+"""What `ChangeEvent.emptied` is without, as a row has it."""
+
+EMPTYING: Row = {f"event.{name}": "" for name in (*_LET_GO, "left_out", "flaw", "raw")}
+"""The `$unset` that empties the event of a row that is kept for ever."""
 
 
 def _read_event(row: Row) -> ChangeEvent:
     unreadable = row.get("unreadable", "")
     flaw = f"the row in the outbox: {unreadable}" if unreadable else ""
     try:
-        event = ChangeEvent.from_row(row["event"])
+        emptied = {**_LET_GO, "token": row["position"]} if row.get("kept") else {}
+        event = ChangeEvent.from_row({**emptied, **row["event"]})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         flaw = flaw or f"the row in the outbox: its event is damaged ({reason})"
@@ -99,7 +123,8 @@ def read_record(row: Row) -> Record:
         if isinstance(line, Mapping) and line.keys() >= _ATTEMPT
     )
     status = Status(row["status"])
-    return Record(read_delivery(row), status, row.get("error") or "", row.get("settled_at"), log)
+    error, reason = row.get("error") or "", row.get("reason") or ""
+    return Record(read_delivery(row), status, error, row.get("settled_at"), log, reason)
 
 
 WITHOUT_DOCUMENTS: Row = {
