@@ -36,6 +36,7 @@ class Mutant:
 
 
 SLOW_OUTBOX = "tests/faults/test_position.py::test_the_position_never_runs_ahead_of_a_slow_outbox"
+CRASHES = "tests/unit/gates/test_crashes.py::test_crashes_change_nothing_but_that_a_send_may_be_repeated"
 
 MUTANTS = [
     Mutant(
@@ -90,6 +91,43 @@ MUTANTS = [
         sound='    if rule.ordering == "none":\n',
         broken='    if rule.ordering != "rule":\n',
         test="tests/unit/test_planning.py::test_changes_of_one_document_share_a_lane_and_others_do_not",
+    ),
+    Mutant(
+        rule="only a successful send throttles",
+        file="gates/admitting.py",
+        sound="    if rule.throttle is None or not isinstance(outcome, Delivered):\n",
+        broken="    if rule.throttle is None:\n",
+        test="tests/unit/gates/test_admission.py::test_only_a_successful_send_begins_a_window",
+    ),
+    Mutant(
+        rule="a crash does not count again what was left out",
+        file="gates/admitting.py",
+        sound="    if delivery.id in state.left_out:\n",
+        broken="    if not delivery.id:\n",
+        test=CRASHES,
+    ),
+    Mutant(
+        rule="a crash does not count again what was let through",
+        file="gates/admitting.py",
+        sound="    if delivery.admitted or state.passed == delivery.id:\n",
+        broken="    if delivery.admitted:\n",
+        test=CRASHES,
+    ),
+    Mutant(
+        rule="a memory knows all whose outcomes may not be durable",
+        file="running/gatekeeping.py",
+        sound=" or known is None or known.unwritten >= LEFT_OUT_KNOWN\n",
+        broken=" or known is None\n",
+        test="tests/unit/test_gatekeeping.py"
+        "::test_no_more_are_left_out_than_a_memory_knows_before_they_are_durable",
+    ),
+    Mutant(
+        rule="what a gate holds is asked about again when rules change",
+        file="dispatcher.py",
+        sound="                line.wake(lanes)\n",
+        broken="                pass\n",
+        test="tests/acceptance/test_quiet.py"
+        "::test_what_becomes_due_outside_the_hours_waits_and_goes_when_the_rule_is_changed",
     ),
     Mutant(
         rule="a lane waits while its first delivery waits",
