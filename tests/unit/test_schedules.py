@@ -1,6 +1,7 @@
 """The times of schedules: the same wherever they are worked out, growing, whatever clocks do."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise, takewhile
 from zoneinfo import ZoneInfo
@@ -9,8 +10,9 @@ import pytest
 
 from mtrigger import planning, schedules
 from mtrigger.actions.log import LogConfig
+from mtrigger.deployment.preflight import Survey, across_partitions, findings
 from mtrigger.events import SCHEDULE
-from mtrigger.quiet import CatchUp, Query, Schedule
+from mtrigger.quiet import CatchUp, Query, Schedule, Throttle
 from mtrigger.rules import Collections, Rule, RuleAction
 from mtrigger.schedules import Due, due, event_of, next_time, times_after
 from support.samples import NOW
@@ -182,3 +184,20 @@ def test_what_is_not_listed_is_counted() -> None:
     """Also when some of it went away between the list and the count."""
     assert schedules.facts([{"a": 1}], 5) == {"documents": [{"a": 1}], "count": 5, "more": 4}
     assert schedules.facts([{"a": 1}], 0) == {"documents": [{"a": 1}], "count": 1, "more": 0}
+
+
+def test_a_collection_that_is_not_there_is_spoken_of() -> None:
+    """A query of a name that is misspelled finds nothing, for ever."""
+    said = findings([rule_of("report", Query("shop.ordrs"))], Survey({"shop.orders": False}), object())
+    (finding,) = said
+    assert str(finding) == (
+        "rule report: the collection shop.ordrs, which its query reads, does not exist yet "
+        "(did you mean shop.orders?)"
+    )
+
+
+def test_several_partitions_can_keep_whatever_a_schedule_asks_for() -> None:
+    """All it owes is the first one's."""
+    throttled = replace(rule_of("report"), throttle=Throttle(60.0), ordering="rule")
+    assert across_partitions([throttled], 3) == []
+    assert across_partitions([replace(throttled, schedule=None)], 3)
