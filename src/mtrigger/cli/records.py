@@ -13,7 +13,7 @@ _LONGEST_ID = 100
 
 def listing(records: Sequence[Record]) -> str:
     """A table, a line a delivery."""
-    headings = ("ID", "RULE", "ACTION", "STATUS", "ATTEMPTS", "CREATED", "CHANGE", "ERROR")
+    headings = ("ID", "RULE", "ACTION", "STATUS", "ATTEMPTS", "CREATED", "CHANGE", "ERROR OR REASON")
     return table(headings, [_row(record) for record in records])
 
 
@@ -27,7 +27,7 @@ def _row(record: Record) -> tuple[str, ...]:
         str(delivery.attempts),
         iso(delivery.created_at.replace(microsecond=0)),
         f"{delivery.event.operation} {delivery.event.namespace} {_id(delivery.event.key)}",
-        record.error,
+        record.error or record.reason,
     )
 
 
@@ -50,6 +50,7 @@ def summary(record: Record) -> dict[str, Any]:
         "due_at": iso(delivery.due_at) or None,
         "settled_at": iso(record.settled_at) or None,
         "error": record.error or None,
+        "reason": record.reason or None,
         "operation": delivery.event.operation,
         "namespace": delivery.event.namespace,
         "key": delivery.event.key,
@@ -98,6 +99,7 @@ def page(record: Record) -> Iterator[str]:
         "action": delivery.action,
         "status": record.status.value,
         "error": record.error,
+        "reason": record.reason,
         "attempts": str(delivery.attempts),
         "created": iso(delivery.created_at),
         "due": iso(delivery.due_at),
