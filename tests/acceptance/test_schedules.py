@@ -253,8 +253,14 @@ async def test_schedules_come_and_go_with_their_rules(shop: Shop) -> None:
     shop.rule("tick", EVERY_SECOND.replace("on: {", "on: {timezone: Asia/Seoul, "))
     await more(shop, "tick", 1)
     assert running.terminate() == 0
+    times = await fired(shop, "tick")
     status = shop.run("status")
     assert "scheduled  tick at 20" in status.stdout, status.output
+    listed = shop.run("deliveries", "list").stdout
+    (line,) = [line for line in listed.splitlines() if times[-1].isoformat().replace("+00:00", "Z") in line]
+    assert "schedule" in line, listed
+    shown = shop.run("deliveries", "show", line.split()[0]).stdout
+    assert f"event      schedule at {times[-1].isoformat().replace('+00:00', 'Z')}" in shown, shown
     assert [run["rule"] for run in json.loads(shop.run("status", "--json").stdout)["next_runs"]] == ["tick"]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mtrigger.cli.output import iso, one_line, pretty, printable, relaxed, table
+from mtrigger.events import ChangeEvent
 from mtrigger.partitions import UNDIVIDED
 from mtrigger.stores.base import Record
 
@@ -26,9 +27,15 @@ def _row(record: Record) -> tuple[str, ...]:
         record.status.value,
         str(delivery.attempts),
         iso(delivery.created_at.replace(microsecond=0)),
-        f"{delivery.event.operation} {delivery.event.namespace} {_id(delivery.event.key)}",
+        _change(delivery.event),
         record.error or record.reason,
     )
+
+
+def _change(event: ChangeEvent) -> str:
+    """What happened, where, and to which document; of what happened to none, when."""
+    which = _id(event.key) if event.key else iso(event.time)
+    return " ".join(part for part in (event.operation, event.namespace, which) if part)
 
 
 def _id(key: Any) -> str:
@@ -93,6 +100,7 @@ def whole(record: Record) -> dict[str, Any]:
 def page(record: Record) -> Iterator[str]:
     """All there is to a delivery, for people."""
     delivery, event = record.delivery, record.delivery.event
+    where = f" in {event.namespace}" if event.namespace else ""
     facts: dict[str, str] = {
         "delivery": delivery.id,
         "rule": delivery.rule,
@@ -104,8 +112,8 @@ def page(record: Record) -> Iterator[str]:
         "created": iso(delivery.created_at),
         "due": iso(delivery.due_at),
         "settled": iso(record.settled_at),
-        "event": f"{event.operation} in {event.namespace} at {iso(event.time)}",
-        "key": relaxed(event.key),
+        "event": f"{event.operation}{where} at {iso(event.time)}",
+        "key": relaxed(event.key) if event.key else "",
         "position": event.token,
         "partition": delivery.partition if delivery.partition != UNDIVIDED.name else "",
         "lane": delivery.lane,

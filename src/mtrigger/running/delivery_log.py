@@ -17,12 +17,12 @@ def tell(delivery: Delivery, outcome: Outcome) -> None:
     if not log.isEnabledFor(logging.INFO if isinstance(outcome, Delivered | Suppressed) else logging.WARNING):
         return
     names = _names(delivery)
-    event = delivery.event
+    event = f"{delivery.event.operation} {delivery.event.namespace}".rstrip()
     match outcome:
         case Delivered(detail):
-            log.info("delivered: %s %s (%s)", event.operation, event.namespace, detail or "done", extra=names)
+            log.info("delivered: %s (%s)", event, detail or "done", extra=names)
         case Suppressed(reason):
-            log.info("suppressed: %s %s (%s)", event.operation, event.namespace, reason, extra=names)
+            log.info("suppressed: %s (%s)", event, reason, extra=names)
         case Retrying(error, due_at):
             log.warning(
                 "failed, tried again at %s: %s", due_at.isoformat(timespec="seconds"), error, extra=names

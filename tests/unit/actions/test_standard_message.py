@@ -1,0 +1,31 @@
+"""The data that webhooks, commands and cloud events send of an event."""
+
+from mtrigger.actions.standard_message import standard_data, standard_message
+from support.works import work_for_document
+
+
+def test_a_single_document_is_told_of_once() -> None:
+    """Its number and a list of it would say nothing more."""
+    data = standard_data(work_for_document({"_id": 1}))
+    assert (data["namespace"], data["document"]) == ("shop.orders", {"_id": 1})
+    assert not {"documents", "count", "more"} & data.keys()
+
+
+def test_several_documents_are_listed() -> None:
+    """What a schedule's query finds, or what was gathered: also when that is one, or none."""
+    for documents, count in (([{"a": 1}, {"a": 2}], 5), ([{"a": 1}], 1), ([], 0)):
+        more = count - len(documents)
+        told = standard_data(work_for_document({}, documents=documents, count=count, more=more))
+        assert (told["documents"], told["count"], told["more"]) == (documents, count, more)
+
+
+def test_what_happened_in_no_collection_has_no_namespace() -> None:
+    """A schedule without a query."""
+    event = {
+        **work_for_document({}).scope["event"],
+        "operation": "schedule",
+        "database": "",
+        "collection": "",
+    }
+    data = standard_message(work_for_document({}, event=event, documents=[], count=0))["data"]
+    assert (data["operation"], data["namespace"]) == ("schedule", "")
