@@ -25,7 +25,8 @@ from support.mongo_servers import MongoServers
 from support.three_members import ThreeMembers
 
 REFUSED_AT_ONCE = 10
-"""Requests that the receiver refuses at each kill, so that retries are part of the chaos."""
+"""Requests that the receiver refuses at each kill, so that retries are part of the chaos. (With 500: a 503 says
+that nobody is there, and these are counted, so it would be there again only after so many probes.)"""
 
 
 ANSWERED_AFTER = 0.1
@@ -92,7 +93,7 @@ async def run_chaos(plan: Plan, world: World, members: ThreeMembers | None = Non
             await asyncio.wait(
                 {walking}, timeout=dice.uniform(0, 1.5) if early else plan.kill_every * dice.uniform(0.6, 1.4)
             )
-            world.sink.answer_next(Answer(503), REFUSED_AT_ONCE)
+            world.sink.answer_next(Answer(500), REFUSED_AT_ONCE)
             world.kill(running)
             running = world.watch()
         await walking
