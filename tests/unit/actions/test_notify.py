@@ -138,6 +138,14 @@ def test_every_part_of_an_address_is_hidden(text: str, shown: str) -> None:
     assert hidden(text, "slack://user:p%40ss@host.example/abcd/efgh?x=1") == shown
 
 
+async def test_what_apprise_says_of_an_address_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its services' errors name hosts and tokens."""
+    monkeypatch.setattr("mtrigger.actions.notify._send", lambda url, *message: f"no route to {url}")
+    with pytest.raises(NotificationFailed) as raised:
+        await KIND.open(config("json://user:s3cret@hidden.example/path"), Services(TEMPLATES)).run(WORK)
+    assert str(raised.value) == "json did not take the message: no route to json://***:***@***/***"
+
+
 def test_the_service_is_what_an_address_begins_with() -> None:
     """And nothing of what follows."""
     assert [service_of(url) for url in ("Slack://a", "mailtos://b", "token")] == ["slack", "mailtos", "?"]
