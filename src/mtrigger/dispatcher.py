@@ -20,11 +20,14 @@ from mtrigger.deliveries import Delivery
 from mtrigger.matching import Matcher
 from mtrigger.running.attempting import Complete, Runner, as_stored, loaded
 from mtrigger.running.delivery_log import tell_unwritten
+from mtrigger.running.digests import Digests, line_for, suits
+from mtrigger.running.ending import ended
 from mtrigger.running.handling import Handling
 from mtrigger.running.lanes import Line
 from mtrigger.running.limits import RuleLimits
 from mtrigger.running.settling import Settler
 from mtrigger.running.waiting import WaitingLanes
+from mtrigger.running.windows import Windows
 from mtrigger.stores.base import LineKey, Outbox
 from mtrigger.supervision import steady_time
 from mtrigger.supervision.supervising import part, pause, until
@@ -38,9 +41,6 @@ CAPACITY = 2_000
 
 WISHES_EVERY = 1.0
 """Seconds between looks for what operators wish: deliveries tried again, rules silenced or paused."""
-
-CANCELLING = 1.0
-"""Seconds an action has to end once its attempt is cancelled."""
 
 LONGEST_TURN = 0.005
 """Seconds that a worker goes on before others have their turn: an action may never wait for anything."""
@@ -57,6 +57,7 @@ class Dispatcher:
         self._settler = Settler(outbox, self.offer)
         self._waiting = WaitingLanes(breakers, self._wake)
         self._handling = Handling(outbox, self._settler, complete, self._waiting)
+        self._digests = Digests(outbox, partition, self._settler, self._handling)
         self._limits = RuleLimits()
         self._lines: dict[LineKey, Line] = {}
         self._runners: Mapping[LineKey, Runner] = {}
@@ -84,13 +85,13 @@ class Dispatcher:
         else:
             owed = await self._outbox.lines(self._partition)
         for key in runners.keys() - self._lines.keys():
-            self._lines[key] = Line(CAPACITY, behind="" if key in owed else None)
+            self._lines[key] = line_for(runners[key].rule, CAPACITY, "" if key in owed else None)
         self._runners = runners
         rules = [runner.rule for runner in runners.values()]
         self._limits.use({rule.name: rule.concurrency for rule in rules if rule.concurrency is not None})
         self._handling.use(Matcher({rule.name: rule for rule in rules}.values()))
         if self._running:
-            self._pump_all()
+            self._ask_again()
 
     async def load(self) -> None:
         """Load what is open, before anything new is read, so that nothing new overtakes it."""
@@ -114,10 +115,11 @@ class Dispatcher:
             settling = self._start("writer of outcomes", self._settler.run())
             heeding = self._start("search for what operators wish", self._heed_wishes())
             asking = self._start("look-up of what is still owed", self._handling.doubts.run())
+            carrying = self._start("writer of effects", self._handling.carrier.run())
             self._running = True
             try:
                 self._pump_all()
-                await until(self._drained, (settling, heeding, asking))
+                await until(self._drained, (settling, heeding, asking, carrying))
             finally:
                 # Also when a task has died: nothing new can be started then, and every loop must end, even
                 # one whose cancellation was lost (see `supervising.pause`).
@@ -126,6 +128,7 @@ class Dispatcher:
                 self._settler.close()
             heeding.cancel()
             asking.cancel()
+            carrying.cancel()
             await settling
 
     async def take(self, deliveries: Sequence[Delivery], patience: float) -> None:
@@ -141,6 +144,8 @@ class Dispatcher:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._ended.wait()
+        if self._running:
+            await self._settler.room()
         self.offer(deliveries)
 
     def offer(self, deliveries: Iterable[Delivery]) -> None:
@@ -149,9 +154,12 @@ class Dispatcher:
         for delivery in deliveries:
             key = LineKey(delivery.rule, delivery.action)
             line = self._lines.get(key)
-            if line is not None:  # else the rule has just gone: the delivery stays in the outbox
-                line.offer(delivery)
-                touched[key] = None
+            if line is None:
+                continue  # the rule has just gone: the delivery stays in the outbox
+            if self._running and self._digests.settles(line, self._runners.get(key), delivery):
+                continue
+            line.offer(delivery)
+            touched[key] = None
         for key in touched:
             self._pump(key)
 
@@ -163,15 +171,7 @@ class Dispatcher:
         self._running = False
         for timer in self._timers.values():
             timer.cancel()
-        if self._workers:
-            _, late = await asyncio.wait(self._workers, timeout=seconds)
-            if late:
-                number = "1 attempt" if len(late) == 1 else f"{len(late)} attempts"
-                log.warning("%s did not end in time: made again at the next start, with the same id", number)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=CANCELLING)
+        await ended(self._workers, seconds)
         self._drained.set()
 
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -181,11 +181,22 @@ class Dispatcher:
         for key in self._lines:
             self._pump(key)
 
+    def _ask_again(self) -> None:
+        """Rules or wishes have changed: what was held back may run now."""
+        for key, lanes in self._handling.kept_back().items():
+            if (line := self._lines.get(key)) is not None:
+                line.wake(lanes)
+        self._pump_all()
+
     def _pump(self, key: LineKey) -> None:
         """Let one more worker begin if there is work for it, and arrange to be called when there is more."""
         line, runner = self._lines.get(key), self._runners.get(key)
         if line is None or runner is None or not self._running:
             return
+        if not suits(line, runner.rule):
+            if line.running:
+                return  # what runs ends as it began; then the line begins anew
+            line = self._lines[key] = line_for(runner.rule, CAPACITY, "")
         free = key not in self._beginning and line.running < runner.concurrency
         if free and not self._handling.holds_up(key.rule) and line.is_ready(steady_time.now()):
             if self._limits.admits(key.rule):
@@ -222,9 +233,14 @@ class Dispatcher:
         self._pump(key)
 
     async def _load_page(self, key: LineKey, line: Line) -> None:
+        if isinstance(line, Windows):
+            await self._digests.load(key, line, self._runners.get(key))
+            return
         behind, room, mark = line.page()
         if not room:
             return  # what came late has filled it up meanwhile
+        if self._running and not behind:
+            await self._settler.flush()  # a line that begins anew must not load what it has just done
         now = datetime.now(UTC)
         owed = await self._outbox.owed(self._partition, key, behind, room)
         runner = self._runners.get(key)
@@ -233,7 +249,7 @@ class Dispatcher:
     async def _heed_wishes(self) -> None:
         while not self._drained.is_set():
             if await self._look_at_wishes():
-                self._pump_all()
+                self._ask_again()
             full = frozenset(key for key, line in self._lines.items() if len(line) >= 2 * CAPACITY)
             for delivery in await self._outbox.take_reopened(self._partition, CAPACITY, full):
                 key = LineKey(delivery.rule, delivery.action)
@@ -254,7 +270,10 @@ class Dispatcher:
         began = time.perf_counter()
         while (delivery := self._next(key, line, runner)) is not None:
             self._pump(key)
-            await self._handling.handle(line, runner, delivery, permit)
+            if isinstance(line, Windows):
+                await self._digests.handle(line, runner, delivery, permit)
+            else:
+                await self._handling.handle(line, runner, delivery, permit)
             self._ended.set()
             if time.perf_counter() - began > LONGEST_TURN:
                 await asyncio.sleep(0)

@@ -5,7 +5,7 @@ and wherever the event is read.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from bson import json_util
@@ -16,12 +16,15 @@ from mtrigger.quiet import Per
 _CANONICAL = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL)
 _LONGEST_SHOWN = 100
 
+GATHERED = "digest:"
+"""What the lane of a delivery begins with that is gathered for a digest; no other lane does."""
+
 
 def group_of(event: ChangeEvent, per: Per) -> dict[str, Any]:
     """The values at the paths `per` in the document of `event` (of a delete: its last known state, else its
     key), by path; None where there is none."""
     document = event.document if event.document is not None else event.key
-    return {path: _value_at(document, path.split(".")) for path in per}
+    return {path: value_at(document, path) for path in per}
 
 
 def group_id(group: Mapping[str, Any]) -> str:
@@ -30,6 +33,17 @@ def group_id(group: Mapping[str, Any]) -> str:
         return "*"
     text = json_util.dumps(list(group.values()), json_options=_CANONICAL)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def gathering(per: Per) -> str:
+    """What the lanes of deliveries begin with that are gathered `per` these paths."""
+    paths = "\0".join(per)
+    return f"{GATHERED}{hashlib.sha256(paths.encode()).hexdigest()[:8]}:"
+
+
+def gathered_lane(event: ChangeEvent, per: Per) -> str:
+    """The lane of a delivery for `event` that is gathered `per` these paths."""
+    return f"{gathering(per)}{group_id(group_of(event, per))}"
 
 
 def shown_group(group: Mapping[str, Any]) -> str:
@@ -42,8 +56,9 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
-def _value_at(value: Any, path: Sequence[str]) -> Any:
-    for name in path:
+def value_at(value: Any, path: str) -> Any:
+    """The value at the dotted `path` in a document; None where there is none."""
+    for name in path.split("."):
         if isinstance(value, Mapping):
             value = value.get(name)
         elif isinstance(value, list) and name.isdigit() and int(name) < len(value):

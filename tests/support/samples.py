@@ -82,9 +82,11 @@ def delivery_at(
     )
 
 
-def settlement_of(delivery: Delivery, outcome: Outcome, at: datetime = NOW) -> Settlement:
+def settlement_of(
+    delivery: Delivery, outcome: Outcome, at: datetime = NOW, *, sealed: bool = False
+) -> Settlement:
     """What an attempt that began `at` and took half a second came to."""
-    return Settlement(delivery, outcome, at, 0.5)
+    return Settlement(delivery, outcome, at, 0.5, sealed=sealed)
 
 
 def checkpoint_at(number: int, stream: str = PARTITION) -> Checkpoint:

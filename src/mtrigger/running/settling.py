@@ -49,10 +49,18 @@ class Settler:
     async def put(self, settlement: Settlement) -> None:
         """Hand over an outcome; waits while too many are unwritten. It is handed over even if the wait is
         cancelled."""
+        self.hand_over(settlement)
+        await self.room()
+
+    def hand_over(self, settlement: Settlement) -> None:
+        """Hand over an outcome, and wait for `room` before much more is begun."""
         self._waiting.append(settlement)
         self._work.set()
         if len(self._waiting) >= ENOUGH:
             self._urgent.set()
+
+    async def room(self) -> None:
+        """Return once not too many outcomes are unwritten."""
         while len(self._waiting) > MOST_UNWRITTEN:
             self._room.clear()
             await self._room.wait()

@@ -1,0 +1,104 @@
+"""The rows of digests in the store that forgets."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from operator import attrgetter
+from typing import Any
+
+from bson.decimal128 import Decimal128
+
+from mtrigger.deliveries import OPEN, Delivery, Retrying, Settlement
+from mtrigger.events import ChangeEvent
+from mtrigger.grouping import value_at
+from mtrigger.stores.base import Record
+from mtrigger.stores.digests import Gathered
+from mtrigger.stores.lines import LineKey
+
+_OLDEST = attrgetter("created_at", "position")
+
+
+class MemoryDigests:
+    """The marks of sealed rows. `records` yields the rows of the store they lie in; `put` changes one."""
+
+    def __init__(self, records: Callable[[], Iterable[Record]], put: Callable[[Record], None]) -> None:
+        self._records = records
+        self._put = put
+        self._sealed: dict[str, str] = {}
+
+    def settled_by(self, settlement: Settlement) -> list[str]:
+        """The ids of the rows that `settlement` is about."""
+        head = settlement.delivery.id
+        if not settlement.sealed or isinstance(settlement.outcome, Retrying):
+            return [head]
+        return self._sealed_with(head)
+
+    def _sealed_with(self, head: str) -> list[str]:
+        rows = (record.delivery.id for record in self._records() if record.status in OPEN)
+        return [key for key in rows if self._sealed.get(key) == head]
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """They were opened again, and go with whatever comes."""
+        for key in ids:
+            self._sealed.pop(key, None)
+
+    async def heads(self, partition: str, line: LineKey, lanes: str, limit: int) -> list[Delivery]:
+        first: dict[str, Delivery] = {}
+        for delivery in sorted(self._open(partition, line), key=_OLDEST):
+            if delivery.lane.startswith(lanes):
+                if self._sealed.get(delivery.id) == delivery.id:
+                    first[delivery.lane] = delivery
+                first.setdefault(delivery.lane, delivery)
+        return [_light(delivery) for delivery in sorted(first.values(), key=_OLDEST)[:limit]]
+
+    async def strays(self, partition: str, line: LineKey, lanes: str, limit: int) -> list[Delivery]:
+        rows = [delivery for delivery in self._open(partition, line) if not delivery.lane.startswith(lanes)]
+        return rows[:limit]
+
+    async def move(self, lanes: Mapping[str, str]) -> None:
+        for record in list(self._records()):
+            if record.delivery.id in lanes and record.status in OPEN:
+                lane = lanes[record.delivery.id]
+                self._put(replace(record, delivery=replace(record.delivery, lane=lane)))
+        self.forget(lanes)
+
+    async def complete(self, partition: str, line: LineKey) -> None:
+        """Nothing is ever left undone here."""
+
+    async def seal(self, head: Delivery) -> Delivery | None:
+        line = LineKey(head.rule, head.action)
+        mine = [delivery for delivery in self._open(head.partition, line) if delivery.lane == head.lane]
+        found = next((delivery for delivery in mine if delivery.id == head.id), None)
+        if found is None:
+            return _light(min(mine, key=_OLDEST)) if mine else None
+        self._sealed |= dict.fromkeys((delivery.id for delivery in mine), head.id)
+        return _light(found)
+
+    async def gathered(self, head: Delivery, most: int, sums: Sequence[str]) -> Gathered:
+        sealed = set(self._sealed_with(head.id))
+        rows = [record.delivery for record in self._records() if record.delivery.id in sealed]
+        events = [delivery.event for delivery in sorted(rows, key=attrgetter("position"))]
+        documents = [event.document for event in events if event.document is not None]
+        totals = {path: _sum(value_at(document, path) for document in documents) for path in sums}
+        listed = tuple(replace(event, before=None) for event in events[:most])
+        return Gathered(listed, len(events), totals if events else {}, sum(event.size for event in listed))
+
+    def _open(self, partition: str, line: LineKey) -> list[Delivery]:
+        rows = (record.delivery for record in self._records() if record.status in OPEN)
+        return [row for row in rows if row.partition == partition and (row.rule, row.action) == line]
+
+
+def _light(delivery: Delivery) -> Delivery:
+    return replace(delivery, event=ChangeEvent.unknown(delivery.position, ""))
+
+
+def _sum(values: Iterable[Any]) -> Any:
+    """The sum of the numbers among `values`, as the server makes it."""
+    numbers = [value for value in values if isinstance(value, int | float | Decimal128)]
+    numbers = [number for number in numbers if not isinstance(number, bool)]
+    if not any(isinstance(number, Decimal128) for number in numbers):
+        return sum(numbers)
+    total = sum(
+        number.to_decimal() if isinstance(number, Decimal128) else Decimal(str(number)) for number in numbers
+    )
+    return Decimal128(total)
