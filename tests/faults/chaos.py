@@ -25,8 +25,8 @@ from support.mongo_servers import MongoServers
 from support.three_members import ThreeMembers
 
 REFUSED_AT_ONCE = 10
-"""Requests that the receiver refuses at each kill, so that retries are part of the chaos. (With 500: a 503 says
-that nobody is there, and these are counted, so it would be there again only after so many probes.)"""
+"""Requests that the receiver refuses at each kill, so that retries are part of the chaos. (With 500: a 503
+says that nobody is there, and then it is probed now and then, which would use these up one by one.)"""
 
 
 ANSWERED_AFTER = 0.1
