@@ -17,7 +17,7 @@ from jinja2.environment import TemplateExpression
 
 from mtrigger.templates.environment import SandboxEnvironment, escapes
 from mtrigger.templates.folder import ConfinedLoader
-from mtrigger.templates.pieces import address_piece, escaped_piece
+from mtrigger.templates.pieces import address_list, address_piece, escaped_piece
 from mtrigger.templates.rendering import MOST_CHARACTERS, RenderError, collect, scope_of, work_bounded
 from mtrigger.templates.syntax import (
     foreign_names,
@@ -126,6 +126,7 @@ class Templates:
         self._environment = SandboxEnvironment(ConfinedLoader(folder) if folder is not None else None)
         self._html = self._environment.overlay(autoescape=_escapes_unnamed)
         self._addresses = self._environment.overlay(finalize=address_piece)
+        self._address_lists = self._environment.overlay(finalize=address_list)
         self._escaping: dict[Callable[[str], str], SandboxEnvironment] = {}
         self._inline: dict[tuple[str, str], Template] = {}
         self._files: dict[str, Template] = {}
@@ -147,7 +148,7 @@ class Templates:
         a name in a document cannot add a recipient.
         """
         if only_expression(self._environment, self.text(source).source) is not None:
-            return self.text(source)
+            return self._compile("addresses", source, self._address_lists)
         return self._compile("address", source, self._addresses)
 
     def escaped(self, source: str, escape: Callable[[str], str]) -> Template:

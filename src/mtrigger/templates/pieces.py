@@ -17,6 +17,13 @@ def address_piece(value: Any) -> Any:
     return shown.translate(_ADDRESS_SEPARATORS) if isinstance(shown, str) else shown
 
 
+def address_list(value: Any) -> Any:
+    """An array of addresses as a list of them; every other value as it is."""
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
+    return printed(value)
+
+
 def escaped_piece(escape: Callable[[str], str], value: Any) -> Any:
     """`value` after `escape`, as markup that is not escaped again; what a macro made is markup already."""
     shown = printed(value)

@@ -250,10 +250,11 @@ def test_no_document_adds_a_header_or_a_recipient(name: str, address: str) -> No
     assert set(found[len(expected) :]) == {"MIME-Version", "Content-Type", "Content-Transfer-Encoding"}
 
 
-def test_a_field_alone_may_hold_several_addresses() -> None:
+@pytest.mark.parametrize("to", ["{{ document.watchers }}", "{{ document.watchers | join(', ') }}"])
+def test_a_field_alone_may_hold_several_addresses(to: str) -> None:
     """Recipients from a document: a list joined with commas, names included."""
     document = {"watchers": ["Ann <a@example.com>", "b@example.com"]}
-    shown = parts({"text": "x", "to": "{{ document.watchers | join(', ') }}"}, document)
+    shown = parts({"text": "x", "to": to}, document)
     assert shown["To"] == "Ann <a@example.com>, b@example.com"
 
 
