@@ -41,6 +41,7 @@ class Scheduler:
         self._rules: Mapping[str, Rule] = {}
         self._runs: dict[str, NextRun] = {}
         self._changed = asyncio.Event()
+        self._looked_at = datetime.max.replace(tzinfo=UTC)
 
     def use(self, rules: Iterable[Rule]) -> None:
         """Go by the schedules of these rules from now on; the enabled ones are given."""
@@ -60,15 +61,20 @@ class Scheduler:
 
     async def _agree(self, rules: Mapping[str, Rule], now: datetime) -> None:
         """Bring what is waited for into line with the rules: new ones wait for their first time, changed ones
-        for their first new one. What is waited for is never later than the first time from now on (then a
-        clock was set back)."""
+        for their first new one. Where a clock was set back, here or where another process waited before,
+        nothing is waited for beyond the first time from now on."""
         if gone := self._runs.keys() - rules.keys():
             await self._store.schedules.forget(gone)
             self._runs = {name: run for name, run in self._runs.items() if name not in gone}
+        set_back, self._looked_at = now < self._looked_at, now
         fresh = []
         for rule in rules.values():
-            first, known = _next_run(rule, now), self._runs.get(rule.name)
-            if known is None or known.specification != first.specification:
+            known = self._runs.get(rule.name)
+            is_known = known is not None and known.specification == _specification(rule)
+            if is_known and not set_back:
+                continue
+            first = _next_run(rule, now)
+            if known is None or not is_known:
                 _tell_first(rule, first)
                 fresh.append(first)
             elif known.at > first.at:
@@ -105,10 +111,14 @@ class Scheduler:
                 await until_any(self._changed, stopping)
 
 
+def _specification(rule: Rule) -> str:
+    assert rule.schedule is not None
+    return schedules.specification(rule.schedule)
+
+
 def _next_run(rule: Rule, now: datetime) -> NextRun:
     assert rule.schedule is not None
-    at = schedules.next_time(rule.schedule, now)
-    return NextRun(rule.name, schedules.specification(rule.schedule), at)
+    return NextRun(rule.name, _specification(rule), schedules.next_time(rule.schedule, now))
 
 
 def _due(rule: Rule, waited_for: datetime, now: datetime) -> Due:
