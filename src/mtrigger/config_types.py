@@ -23,6 +23,7 @@ FILLED_PATTERN = r"^\$\{.+\}$"
 DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$|^\$\{.+\}$"
 
 FilledPlaceholder = Annotated[str, Field(pattern=FILLED_PATTERN)]
+DurationText = Annotated[str, Field(pattern=DURATION_PATTERN, title="duration")]
 
 
 class FilledText(str):
@@ -72,7 +73,7 @@ def _flag_if_filled(value: object) -> object:
 
 Duration = Annotated[
     float,
-    BeforeValidator(_duration, json_schema_input_type=Annotated[str, Field(pattern=DURATION_PATTERN)]),
+    BeforeValidator(_duration, json_schema_input_type=DurationText),
 ]
 """Seconds, written with a unit; nothing (`0s`) is allowed."""
 
@@ -80,7 +81,7 @@ Timeout = Annotated[
     float,
     BeforeValidator(
         lambda value: _longer_than_nothing(_duration(value)),
-        json_schema_input_type=Annotated[str, Field(pattern=DURATION_PATTERN)],
+        json_schema_input_type=DurationText,
     ),
 ]
 """Seconds, written with a unit, more than nothing."""
@@ -89,7 +90,9 @@ Count = Annotated[
     int,
     Strict(),
     Field(ge=1),
-    BeforeValidator(_number_if_filled, json_schema_input_type=int | FilledPlaceholder),
+    BeforeValidator(
+        _number_if_filled, json_schema_input_type=Annotated[int, Field(ge=1)] | FilledPlaceholder
+    ),
 ]
 """A whole number from 1."""
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from pydantic import Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from mtrigger.actions.addresses import parse_address, parse_addresses
 from mtrigger.actions.base import ActionConfig, ConfigMistake, Need
@@ -18,8 +18,10 @@ Path = tuple[str | int, ...]
 _HTML_FILE = re.compile(r"\.x?html?((?:\.(?:j2|jinja2?))?)", re.IGNORECASE)
 
 
-class AttachmentConfig(ActionConfig):
+class AttachmentConfig(BaseModel):
     """A file that goes with the mail: its content in place, or from a template file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, description="The file's name, as the reader sees it")
     content: str | None = Field(None, description="The content; `{{ … }}` alone may be binary data")

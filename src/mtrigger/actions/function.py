@@ -41,7 +41,7 @@ class FunctionConfig(ActionConfig):
     """A call of a Python function."""
 
     function: Annotated[str, AfterValidator(_valid_target)] = Field(
-        description="package.module:name", json_schema_extra={"pattern": _TARGET}
+        description="Which function: `package.module:name`", json_schema_extra={"pattern": _TARGET}
     )
     timeout: Timeout = Field(default=60.0, description="After this the attempt has failed")
 

@@ -24,9 +24,13 @@ FailedStatus = Annotated[int, Strict(), Field(ge=400, le=599)]
 class WebhookConfig(ActionConfig):
     """An HTTP request."""
 
-    url: str = Field(min_length=1, repr=False, description="http:// or https:// (a template)")
-    method: Literal["POST", "PUT", "PATCH", "DELETE", "GET"] = "POST"
-    headers: dict[str, str] = Field(default_factory=dict, repr=False, description="Values are templates")
+    url: str = Field(min_length=1, repr=False, description="Where it goes: http:// or https:// (a template)")
+    method: Literal["POST", "PUT", "PATCH", "DELETE", "GET"] = Field(
+        default="POST", description="The method of the request"
+    )
+    headers: dict[str, str] = Field(
+        default_factory=dict, repr=False, description="Further headers; values are templates"
+    )
     format: Literal["standard", "cloudevents"] = Field(
         default="standard",
         description="The message when there is no `body`: Standard Webhooks or CloudEvents",

@@ -1,15 +1,13 @@
 """`mtrigger init`: a first rule with its template and schema, to be changed. Never overwrites a file."""
 
-import json
 from importlib.resources import files
 from pathlib import Path
 
 import click
 
+from mtrigger.cli.schema import FILE, as_text
 from mtrigger.errors import SettingsError
 from mtrigger.loading.schema import rule_file_schema
-
-_SCHEMA = "triggers.schema.json"
 
 
 @click.command()
@@ -52,5 +50,5 @@ def _starting_point() -> dict[str, str]:
     return {
         "triggers/big-order.yaml": (folder / "big-order.yaml").read_text(encoding="utf-8"),
         "templates/big-order.html.j2": (folder / "big-order.html.j2").read_text(encoding="utf-8"),
-        _SCHEMA: json.dumps(rule_file_schema(), indent=2, ensure_ascii=False) + "\n",
+        FILE: as_text(rule_file_schema()),
     }

@@ -25,6 +25,7 @@ from mtrigger.loading.quiet_models import (
     Cron,
     Digest,
     LoopGuard,
+    Paths,
     Throttle,
     Zone,
     valid_path,
@@ -48,20 +49,24 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Collection = Annotated[str, Field(title="collection"), AfterValidator(valid_collection)]
+
+
 class OnDefaults(_Model):
     """Which events a rule wants."""
 
-    collection: OneOrMore[Annotated[str, AfterValidator(valid_collection)]] | None = Field(
+    collection: OneOrMore[Collection] | None = Field(
         default=None,
-        description="database.collection, or a list of them; `*` is a wildcard: shop.*, *.orders",
+        description="`database.collection`, or a list of them; `*` is a wildcard: `shop.*`, `*.orders`",
         examples=["shop.orders", ["shop.orders", "archive.*"]],
     )
     operations: OneOrMore[Operation] = Field(
         default=("insert", "update"), description="Which kinds of change; `update` includes `replace`"
     )
-    fields: OneOrMore[Annotated[str, AfterValidator(valid_path)]] = Field(
+    fields: Paths = Field(
         default=(),
-        description="Only updates that touch one of these paths (inserts and replaces always count)",
+        description="Only updates that touch one of these paths (inserts, replaces and deletes always count)",
+        examples=["amount", ["amount", "customer.id"]],
     )
 
 
@@ -79,8 +84,8 @@ def _valid_order(text: str) -> str:
 class Query(_Model):
     """What a scheduled rule looks up: templates see it as `documents`."""
 
-    collection: Annotated[str, AfterValidator(_one_collection)] = Field(
-        description="database.collection", examples=["shop.orders"]
+    collection: Annotated[str, Field(title="collection"), AfterValidator(_one_collection)] = Field(
+        description="`database.collection`, without wildcards", examples=["shop.orders"]
     )
     where: Any = Field(
         default=None,
@@ -88,7 +93,7 @@ class Query(_Model):
         "filter; left out: all",
         examples=['amount > 10000 and created_at >= now() - duration("1d")'],
     )
-    sort: OneOrMore[Annotated[str, AfterValidator(_valid_order)]] = Field(
+    sort: OneOrMore[Annotated[str, Field(title="path"), AfterValidator(_valid_order)]] = Field(
         default=(), description="By which fields; `-` before one: descending", examples=["-amount"]
     )
     limit: Count = Field(default=1_000, description="So many documents are listed at most; all are counted")
@@ -107,11 +112,11 @@ class On(OnDefaults):
     )
 
     dead_letters: Flag = Field(
-        default=False, description="true: the rule fires for deliveries that die, instead of for changes"
+        default=False, description="`true`: the rule fires for deliveries that die, instead of for changes"
     )
-    rules: OneOrMore[Annotated[str, AfterValidator(valid_name)]] = Field(
+    rules: OneOrMore[Annotated[str, Field(title="rule name"), AfterValidator(valid_name)]] = Field(
         default=(),
-        description="With dead_letters: only for deliveries of these rules (default: of every rule)",
+        description="With `dead_letters`: only for deliveries of these rules (default: of every rule)",
     )
     schedule: Cron | None = Field(
         default=None,
@@ -119,13 +124,15 @@ class On(OnDefaults):
         "day of week; six fields begin with the second",
         examples=["0 9 * * mon-fri"],
     )
-    timezone: Zone = Field(default="UTC", description="With schedule: an IANA time zone, such as Asia/Seoul")
+    timezone: Zone = Field(
+        default="UTC", description="With `schedule`: an IANA time zone, such as Asia/Seoul"
+    )
     catch_up: CatchUp = Field(
         default="last",
-        description="With schedule: which of the times are made up for that passed while nothing ran",
+        description="With `schedule`: which of the times are made up for that passed while nothing ran",
     )
     query: Query | None = Field(
-        default=None, description="With schedule: the documents that the actions are to tell of"
+        default=None, description="With `schedule`: the documents that the actions are to tell of"
     )
 
 
@@ -166,7 +173,7 @@ class Test(_Model):
         "Extended JSON for BSON types"
     )
     before: dict[str, Any] | None = Field(default=None, description="The document before the change")
-    operation: Operation = Field(default="insert", description="The kind of change")
+    operation: Operation = Field(default="insert", description="Which kind of change it is")
     times: Count = Field(default=1, description="It happens so many times; the last time counts")
     apart: Timeout = Field(default=1.0, description="The time between two changes")
     at: Annotated[str, AfterValidator(_valid_time)] | None = Field(
@@ -176,18 +183,23 @@ class Test(_Model):
     )
     after: Duration = Field(default=0.0, description="It is looked at so long after it happened")
     renders: OneOrMore[str] = Field(default=(), description="Texts that the mail (or request) must hold")
-    expect: Literal["fires", "ignored", "suppressed", "held"]
+    expect: Literal["fires", "ignored", "suppressed", "held"] = Field(
+        description="`fires`; `ignored`: the rule does not want it; `suppressed`: left out, by a throttle "
+        "for instance; `held`: it waits, for the active hours for instance"
+    )
 
 
 class Shared(_Model):
     """The keys that a rule and `_defaults.yaml` have in common."""
 
-    enabled: Flag = Field(default=True, description="false: the rule is checked, and does nothing")
+    enabled: Flag = Field(default=True, description="`false`: the rule is checked, and does nothing")
     ordering: Ordering = Field(
         default="document",
         description="What waits while a delivery is retried: its document, the whole rule, nothing",
     )
-    retry: Retry = Field(default_factory=Retry)
+    retry: Retry = Field(
+        default_factory=Retry, description="When a failed action is tried again, and when it is given up"
+    )
     concurrency: Count | None = Field(
         default=None,
         description="How many attempts of the rule may run at the same time, all its actions together; "
@@ -207,16 +219,18 @@ class RuleFile(Shared):
     """One rule."""
 
     name: Annotated[str, AfterValidator(valid_name)] | None = Field(
-        default=None, description="Default: the file's name"
+        default=None, description="What logs and deliveries call the rule; left out: the file's name"
     )
     description: str = Field(default="", description="What the rule is for, in a sentence")
-    on: On
+    on: On = Field(description="Which events the rule wants: changes, dead letters, or times")
     when: Any = Field(
-        default=None, description="An expression, or a MongoDB filter; left out: every event counts"
+        default=None,
+        description="An expression, or a MongoDB filter; left out: every event counts",
+        examples=["amount > 10000"],
     )
     fire: Fire = Field(
         default="always",
-        description="always; once (for each document); entering (the condition was false before the change)",
+        description="`always`; `once` for each document; `entering`: the condition did not hold before",
     )
     count: Counting | None = Field(default=None, description="Fire for so many within a time")
     digest: Digest | None = Field(default=None, description="Gather what is owed, and send it together")
@@ -225,18 +239,18 @@ class RuleFile(Shared):
         default=None,
         description="The actions for when the condition no longer holds for a document the rule fired for",
     )
-    do: Any = Field(description="The actions: a list of `kind: settings`")
+    do: Any = Field(description="The actions: a list of `kind: settings`, or one alone")
     tests: tuple[Test, ...] = Field(default=(), description="Examples that `mtrigger test` checks")
 
 
 class Defaults(Shared):
     """The file `_defaults.yaml`: what the rules of its folder do not say themselves."""
 
-    on: OnDefaults = Field(default_factory=OnDefaults)
+    on: OnDefaults = Field(default_factory=OnDefaults, description="Which changes rules want")
     actions: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="Settings of every action of a kind: {email: {from: …}}"
+        default_factory=dict, description="Settings of every action of a kind: `{email: {from: …}}`"
     )
     channels: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
-        description="Actions with settings, by names that `do` may use: {sales: {email: {to: …}}}",
+        description="Actions with settings, by names that `do` may use: `{sales: {email: {to: …}}}`",
     )

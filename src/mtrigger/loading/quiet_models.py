@@ -93,17 +93,20 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-Paths = OneOrMore[Annotated[str, AfterValidator(valid_path)]]
-_PER = "What has the same values there is one group, with a window of its own; left out: the whole rule"
+FieldPath = Annotated[str, Field(title="path"), AfterValidator(valid_path)]
+Paths = OneOrMore[FieldPath]
+_PER = "What has the same values there is a group with a window of its own; left out: the whole rule is one"
 _ZONE = "An IANA time zone, such as Asia/Seoul"
-Zone = Annotated[str, AfterValidator(valid_zone)]
-Cron = Annotated[str, AfterValidator(valid_cron)]
+Zone = Annotated[str, Field(title="time zone"), AfterValidator(valid_zone)]
+Cron = Annotated[str, Field(title="cron expression"), AfterValidator(valid_cron)]
 
 
 class Throttle(_Model):
     """At most one successful send in a time."""
 
-    every: Timeout = Field(description="After a successful send, the next ones are left out for so long")
+    every: Timeout = Field(
+        description="After a successful send, the next ones are left out for so long", examples=["1h"]
+    )
     per: Paths = Field(default=(), description=_PER, examples=["customer.id"])
 
     def value(self) -> quiet.Throttle:
@@ -115,7 +118,9 @@ class Counting(_Model):
     """Fire for so many within a time."""
 
     at_least: Count = Field(description="Fire for the change that makes it so many; then begin anew")
-    within: Timeout = Field(description="The length of the window, by the times of the changes")
+    within: Timeout = Field(
+        description="The length of the window, by the times of the changes", examples=["10m"]
+    )
     per: Paths = Field(default=(), description=_PER, examples=["user"])
 
     def value(self) -> quiet.Count:
@@ -128,7 +133,9 @@ class Digest(_Model):
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["every"]}, {"required": ["cron"]}]})
 
-    every: Timeout | None = Field(default=None, description="Sent so long after the first one")
+    every: Timeout | None = Field(
+        default=None, description="Sent so long after the first one was gathered", examples=["15m"]
+    )
     cron: Cron | None = Field(default=None, description="Sent at these times", examples=["0 9 * * mon-fri"])
     timezone: Zone = Field(default="UTC", description=f"{_ZONE}; for `cron`")
     per: Paths = Field(default=(), description=_PER, examples=["region"])
@@ -152,7 +159,9 @@ class Digest(_Model):
 class Absent(_Model):
     """Fire when nothing has come."""
 
-    for_: Timeout = Field(alias="for", description="Fire when nothing the rule wants has come for so long")
+    for_: Timeout = Field(
+        alias="for", description="Fire when nothing the rule wants has come for so long", examples=["30m"]
+    )
     per: Paths = Field(
         default=(), description="Each group that has ever come is waited for by itself", examples=["device"]
     )
@@ -165,13 +174,17 @@ class Absent(_Model):
 class Active(_Model):
     """The days and hours a rule speaks in."""
 
-    days: Annotated[str, AfterValidator(_valid_days)] = Field(default="mon-sun", examples=["mon-fri"])
+    days: Annotated[str, AfterValidator(_valid_days)] = Field(
+        default="mon-sun", description="From one day to another, or a list", examples=["mon-fri", "sat,sun"]
+    )
     hours: Annotated[str, AfterValidator(_valid_hours)] = Field(
-        default="00:00-24:00", examples=["09:00-18:00"]
+        default="00:00-24:00",
+        description="From one time of day to another; over midnight, too",
+        examples=["09:00-18:00", "22:00-06:00"],
     )
     timezone: Zone = Field(default="UTC", description=_ZONE)
     otherwise: Literal["hold", "skip"] = Field(
-        default="hold", description="Outside the hours: hold (sent when they begin) or skip (left out)"
+        default="hold", description="Outside the hours: `hold` (sent when they begin) or `skip` (left out)"
     )
 
     def value(self) -> quiet.Active:
@@ -183,8 +196,8 @@ class Active(_Model):
 class PerDocument(_Model):
     """How often a rule may fire for one document."""
 
-    at_most: Count
-    within: Timeout = Field(default=60.0)
+    at_most: Count = Field(description="So many times, not more")
+    within: Timeout = Field(default=60.0, description="Within this time")
 
 
 class LoopGuard(_Model):
