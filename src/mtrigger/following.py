@@ -119,6 +119,11 @@ class Following:
             self._asked = reached.time
         return change
 
+    async def leap(self, to: Timestamp) -> None:
+        """What came before `to` is not known, so no silence is told that began before."""
+        if self._awaited:
+            await self._standing.restart(self._awaited.keys(), datetime.fromtimestamp(to.time, UTC))
+
     # -- documents that a rule fired for -----------------------------------------------------------------
 
     async def _follow(self, matched: Matched, now: datetime, change: Change) -> None:

@@ -13,11 +13,12 @@ from mtrigger.actions.base import Preview
 from mtrigger.actions.services import Services
 from mtrigger.conditions import Trace
 from mtrigger.errors import PermanentError, RetryLater
-from mtrigger.events import DEAD_LETTER, SCHEDULE, ChangeEvent
+from mtrigger.events import ABSENT, DEAD_LETTER, SCHEDULE, ChangeEvent
 from mtrigger.matching import Matcher, touches, wants_dead_letter
 from mtrigger.planning import owed
 from mtrigger.rules import Rule
 from mtrigger.scopes import NO_FACTS, work_for
+from mtrigger.standing.clocks import Waiting, silence_behind
 
 _OPERATIONS = ("insert", "update", "replace", "delete")
 
@@ -116,6 +117,8 @@ def previews(
     rule: Rule, event: ChangeEvent, services: Services, facts: Mapping[str, Any] = NO_FACTS
 ) -> list[ActionPreview]:
     """What each action of `rule` would do for `event`; `facts` are those of several events together."""
+    if rule.absent is not None and event.operation != ABSENT:
+        event = silence_behind(Waiting(rule.name, rule.absent.seconds, rule.absent.per), event)
     kinds = {entry.name: entry for entry in rule.actions}
     found = []
     for delivery in owed(event, [rule], cluster="", partition="", now=event.time):

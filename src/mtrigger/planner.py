@@ -86,6 +86,10 @@ class Planner:
                 return owing
             owing = True
 
+    async def leap(self, to: Timestamp) -> None:
+        """The position moves on to `to` without what was in between."""
+        await self._following.leap(to)
+
     async def _make_durable(self, owed: list[Delivery], change: Change, began: float) -> bool:
         """First what is owed, then the states that owe it no more; then it may run."""
         if owed:

@@ -15,7 +15,6 @@ from mtrigger.errors import Mistake, RulesError
 from mtrigger.events import DEAD_LETTER, SCHEDULE, ChangeEvent
 from mtrigger.examples import example_namespace, made_dead_letter, made_event
 from mtrigger.judging import ActionPreview, Judgement, judge_enabled, previews
-from mtrigger.planning import owed
 from mtrigger.rules import Rule, RuleTest
 from mtrigger.templates import Templates
 from mtrigger.trials import Trial, Tried
@@ -47,7 +46,7 @@ class ExampleResult:
 
     def __str__(self) -> str:
         """One sentence, fit for an assertion's message."""
-        came = "fires" if self.tried.came == "fires" else f"is {self.tried.came}"
+        came = self.tried.came if self.tried.came in ("fires", "resolves") else f"is {self.tried.came}"
         why = f" ({self.tried.reason})" if self.tried.reason else ""
         as_expected = self.tried.came == self.example.expect
         verdict = "as expected" if as_expected else f"but `{self.example.expect}` was expected"
@@ -80,11 +79,13 @@ def _result(rule: Rule, example: RuleTest, services: Services) -> ExampleResult:
     trial = Trial()
     for event in _events(rule, example, last):
         judgement = judge_enabled(asked, event)
-        tried = _tried(asked, judgement, trial, event.time + timedelta(seconds=example.after))
+        now = event.time + timedelta(seconds=example.after)
+        tried = trial.consider(asked, event, now, fires=judgement.fires)
     failures: tuple[str, ...] = ()
-    if tried.came == "fires" and example.renders:
+    if tried.came in ("fires", "resolves") and example.renders and tried.rule and tried.event:
         facts = {**tried.facts, **_found(example)}
-        failures = tuple(_unrendered(previews(rule, judgement.event, services, facts), example.renders))
+        shown = previews(tried.rule, tried.event, services, facts)
+        failures = tuple(_unrendered(shown, example.renders))
     return ExampleResult(rule, example, judgement, tried, failures)
 
 
@@ -109,14 +110,6 @@ def _found(example: RuleTest) -> dict[str, Any]:
     if example.operation != SCHEDULE:
         return {}
     return schedules.facts(example.given, len(example.given))
-
-
-def _tried(rule: Rule, judgement: Judgement, trial: Trial, now: datetime) -> Tried:
-    if not judgement.fires:
-        return Tried("ignored")
-    # All actions of a rule pass the same gates, each for itself: the first one speaks for all.
-    delivery = owed(judgement.event, [rule], cluster="", partition="", now=now)[0]
-    return trial.handle(rule, delivery, now)
 
 
 def _unrendered(actions: Sequence[ActionPreview], wanted: Sequence[str]) -> Iterator[str]:

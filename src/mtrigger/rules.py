@@ -100,7 +100,7 @@ class RuleTest:
     given: tuple[Mapping[str, Any], ...]
     before: Mapping[str, Any] | None
     operation: ExampleOperation
-    expect: Literal["fires", "ignored", "suppressed", "held"]
+    expect: Literal["fires", "ignored", "suppressed", "held", "resolves"]
     line: int
     times: int = 1
     apart: float = 1.0

@@ -173,6 +173,7 @@ class Watcher:
             moved = await recover(self._client, self._store, policies, at, lost, self._watched.matcher.rules)
             self._checkpoint, self._rescan = moved, moved.rescan
             self._position = self._saved = starting_position(moved)
+            await self._planner.leap(self._position.cluster_time)
         plan = (self._successor or self._stream).plan
         self._stream, self._successor = self._open_at(self._position, plan), None
         await self._hold_documents()

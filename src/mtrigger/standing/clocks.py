@@ -115,5 +115,11 @@ def silence(clock: Clock) -> tuple[ChangeEvent, Clock]:
     return event, replace(clock, told=True)
 
 
+def silence_behind(waiting: Waiting, event: ChangeEvent) -> ChangeEvent:
+    """The event that nothing came behind `event`; itself where nobody can tell what it belongs to."""
+    clock = came(None, waiting, event)
+    return silence(clock)[0] if clock is not None else event
+
+
 def _time_of(moment: Timestamp) -> datetime:
     return datetime.fromtimestamp(moment.time, UTC)

@@ -77,6 +77,12 @@ class MongoStanding:
             await self._clocks.update_one({"_id": row.pop("_id")}, {"$setOnInsert": row}, upsert=True)
 
     @steadily
+    async def restart(self, rules: Collection[str], at: datetime) -> None:
+        wanted = {"rule": {"$in": list(rules)}, "told": False, "last": {"$lt": at}}
+        due_at = {"$add": [at, {"$multiply": ["$seconds", 1_000]}]}
+        await self._clocks.update_many(wanted, [{"$set": {"last": at, "due_at": due_at}}])
+
+    @steadily
     async def due(self, rules: Collection[str], until: datetime, limit: int) -> list[Clock]:
         wanted = {"due_at": {"$lte": until}, "rule": {"$in": list(rules)}}
         rows = self._clocks.find(wanted, sort=[("due_at", ASCENDING)], limit=limit)

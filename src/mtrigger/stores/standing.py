@@ -40,6 +40,10 @@ class Standing(Protocol):
         where there is none yet."""
         ...
 
+    async def restart(self, rules: Collection[str], at: datetime) -> None:
+        """What came before `at` to `rules` is not known: their clocks that are not told run from then on."""
+        ...
+
     async def due(self, rules: Collection[str], until: datetime, limit: int) -> list[Clock]:
         """At most `limit` clocks of `rules` that are due by then and not told, the earliest first."""
         ...
@@ -84,6 +88,11 @@ class MemoryStanding:
         self._clocks = {clock.id: replace(clock, waiting=rules[clock.waiting.rule]) for clock in kept}
         for clock in firsts:
             self._clocks.setdefault(clock.id, clock)
+
+    async def restart(self, rules: Collection[str], at: datetime) -> None:
+        for clock in self._clocks.values():
+            if clock.waiting.rule in rules and not clock.told and clock.last < at:
+                self._clocks[clock.id] = replace(clock, last=at)
 
     async def due(self, rules: Collection[str], until: datetime, limit: int) -> list[Clock]:
         found = [
