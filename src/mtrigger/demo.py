@@ -16,6 +16,7 @@ from mtrigger.actions.smtp_server import SmtpServer
 from mtrigger.deployment.connecting import connect
 from mtrigger.embedded import EmbeddedServer
 from mtrigger.engine import Engine, started
+from mtrigger.loading import load
 from mtrigger.orders import BIG, orders
 from mtrigger.settings import Settings
 from mtrigger.supervision.stopping import Stop
@@ -49,12 +50,24 @@ async def demo(rules: Path, environ: Mapping[str, str], mailbox: MailboxServer) 
                     mail_from="mtrigger demo <shop@example.com>",
                     environ=environ,
                 )
+                await _make_collections(settings)
                 async with started(settings, lambda _work, _preview: None) as engine:
                     yield Demo(mailbox.http_url, server.uri, engine)
             finally:
                 await mailbox.stop()
         finally:
             await asyncio.to_thread(server.stop)
+
+
+async def _make_collections(settings: Settings) -> None:
+    """Make what the rules watch, with the images they need, so that each of them can be tried out."""
+    rules = load(settings.rules, settings.templates, settings.environ).rules
+    async with connect(settings.uri) as client:
+        for namespace in sorted({name for rule in rules for name in rule.collections.exact}):
+            database, _, collection = namespace.partition(".")
+            await client[database].create_collection(
+                collection, changeStreamPreAndPostImages={"enabled": True}
+            )
 
 
 async def run(demo: Demo, stop: Stop, say: Callable[[str], None]) -> None:
