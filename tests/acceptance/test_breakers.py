@@ -148,6 +148,28 @@ async def test_killed_while_it_waits_nothing_is_lost(shop: Shop) -> None:
     assert running.terminate() == 0
 
 
+async def test_a_reload_does_not_forget_what_is_down(shop: Shop) -> None:
+    """What waits goes on with the rule as it is then."""
+    shop.rule("mail", MAIL_RULE)
+    running = shop.watch()
+    with mail_server_down(shop):
+        await insert(shop, range(30))
+        (before,) = await eventually(lambda: down(shop))
+        shop.rule("mail", MAIL_RULE.replace("Big order ", "Big order no-"))
+        running.wait_for_line("rules reloaded")
+        await insert(shop, range(30, 40))
+
+        async def all_wait() -> bool:
+            return [one["waiting"] for one in down(shop)] in ([39], [40])  # one of them may be the probe
+
+        await eventually(all_wait, 60)
+        (after,) = down(shop)
+        assert after["since"] == before["since"]
+
+    await eventually(lambda: all_delivered(shop, 40), 60)
+    assert shop.mailed() == {f"no-{number}": 1 for number in range(40)}
+
+
 async def test_status_shows_what_is_down_and_why(shop: Shop) -> None:
     """Since when, when it is tried again, how many wait; no longer once it is up. Of an address it shows the
     host alone, and no password."""
