@@ -12,7 +12,7 @@ from functools import partial
 
 from mtrigger.deliveries import Delivered, Delivery, Outcome, Retrying, Settlement, Suppressed
 from mtrigger.effects import Effect
-from mtrigger.gates import NOTHING_YET, Admission, Hold, Pass, Suppress, Wishes
+from mtrigger.gates import NOTHING_YET, Admission, Hold, Pass, Suppress, Wishes, remembers
 from mtrigger.matching import Matcher
 from mtrigger.ownership.lease import Interrupted
 from mtrigger.rules import Rule
@@ -185,9 +185,12 @@ class Handling:
         delivery, outcome = settlement.delivery, settlement.outcome
         again = failed(delivery, outcome, runner) if isinstance(outcome, Retrying) else None
         tell(delivery, outcome)
-        memory = self._gatekeeper.memory(runner.rule, delivery, admitted.state, outcome, settlement.ended_at)
-        remembering = replace(settlement, remembers=memory) if memory is not None else settlement
-        await self._settler.put(self.told(remembering))
+        memory = None
+        if remembers(runner.rule):
+            ended_at = settlement.ended_at
+            memory = self._gatekeeper.memory(runner.rule, delivery, admitted.state, outcome, ended_at)
+            settlement = replace(settlement, remembers=memory)
+        await self._settler.put(self.told(settlement))
         if memory is not None and self._gatekeeper.must_be_durable(delivery, outcome):
             await self._settler.flush()
             self._gatekeeper.is_durable(delivery)
