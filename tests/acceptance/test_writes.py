@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,8 @@ from pymongo import ASCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
 from acceptance.shop import Shop
+from mtrigger.deployment.connecting import connect
+from support.mongo_servers import MongoServers
 from support.polling import eventually
 
 Document = dict[str, Any]
@@ -262,6 +265,38 @@ def test_mistakes_are_told_with_their_places(shop: Shop) -> None:
         9: "MongoDB's own",
     }.items():
         assert any(re.search(rf"wrong\.yaml:{line}:\d+: .*{said}", found) for found in lines), (line, lines)
+
+
+async def test_with_the_state_elsewhere_writes_come_first_and_that_is_said(
+    shop: Shop, start_mongod: MongoServers
+) -> None:
+    """No transaction spans two deployments: at least once. An insert is found out by its `_id`."""
+    home = start_mongod.standalone()
+    async with connect(home.uri) as client:
+        apart = replace(shop, state_uri=home.uri, home=client)
+        apart.rule("audit", AUDIT)
+        apart.rule("totals", TOTALS)
+        running = apart.watch()
+        running.wait_for_line("rule audit: .*at least once")
+        await apart.orders.insert_one({"_id": 1, "customer": "ada", "amount": 2, "note": 1})
+        await counted(apart.deliveries, {"status": "delivered"}, 2)
+        await apart.orders.insert_one({"_id": 2, "customer": "ada", "amount": "two", "note": 1})
+        dead = await apart.delivery({"status": "dead"})
+        assert "update in" in dead["error"]
+        assert sorted(await apart.database["audit"].distinct("order")) == [1, 2]
+        total = await apart.database["totals"].find_one({}, {"_id": 0})
+        assert total == {"customer": "ada", "orders": 1, "amount": 2, "notes": [1]}
+
+
+async def test_a_state_uri_of_the_same_deployment_is_no_other_place(shop: Shop) -> None:
+    """Named twice, it is still one: nothing is said, and effects leave their session there."""
+    apart = replace(shop, state_uri=shop.uri)
+    apart.rule("audit", AUDIT)
+    running = apart.watch()
+    await apart.orders.insert_one({"_id": 1, "amount": 2})
+    await apart.delivery({"status": "delivered"})
+    assert await apart.state["effects"].count_documents({"session": {"$exists": True}}) == 1
+    assert "at least once" not in running.output
 
 
 async def test_the_state_is_no_place_to_write_to(shop: Shop) -> None:

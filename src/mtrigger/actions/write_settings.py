@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from mtrigger.actions.base import ActionConfig, ConfigMistake
 from mtrigger.actions.json_templates import json_mistakes, json_texts
 from mtrigger.actions.template_texts import names_in
-from mtrigger.config_types import Flag, OneOrMore, closest, valid_collection
+from mtrigger.config_types import Count, Flag, OneOrMore, closest, valid_collection
 from mtrigger.effects import WriteOperation
 from mtrigger.templates import Templates, is_static
 
@@ -48,6 +48,10 @@ def _valid_target(namespace: str) -> str:
 class WriteConfig(ActionConfig):
     """A write into MongoDB, exactly once for each delivery."""
 
+    concurrency: Count = Field(
+        default=100,
+        description="How many attempts of this action may run at the same time, and so share a transaction",
+    )
     into: Annotated[str, AfterValidator(_valid_target)] = Field(
         description="The collection: database.collection", examples=["shop.audit"]
     )
