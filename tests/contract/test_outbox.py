@@ -494,3 +494,41 @@ async def test_the_newest_position_is_that_of_any_delivery_of_any_partition(stor
     divided = delivery_at(1, partition="main/1-of-4")
     await store.add([delivery_at(2), divided, delivery_at(3, partition="other/0")])
     assert await store.newest("main") == token_at(2)
+
+
+# -- kept for ever -------------------------------------------------------------------------------------------
+
+
+async def test_what_is_kept_for_ever_is_empty_once_it_is_settled_well(store: Store) -> None:
+    """Delivered, left out or given up: it says which document it was about; dead, it is whole."""
+    kept = [
+        replace(delivery_at(number, event=event_at(number, document={"_id": number, "text": "x"})), kept=True)
+        for number in range(4)
+    ]
+    await store.add(kept)
+    outcomes: list[Outcome] = [Delivered(), Suppressed("silenced"), Dead("no"), Dead("no")]
+    await store.settle([settlement_of(one, outcome) for one, outcome in zip(kept, outcomes, strict=True)])
+    await store.discard(Query(ids=(kept[3].id,)))
+    assert await store.add(kept) == set()
+
+    found = {record.delivery.event.key["_id"]: record for record in await store.find(Query(), 10)}
+
+    assert [found[number].status.value for number in range(4)] == [
+        "delivered",
+        "suppressed",
+        "dead",
+        "discarded",
+    ]
+    for number in (0, 1, 3):
+        event = found[number].delivery.event
+        assert (event.namespace, event.operation, event.document) == ("shop.orders", "insert", None)
+        assert (event.flaw, event.time) == ("", NOW)
+    assert found[2].delivery == replace(kept[2], attempts=1, admitted=True)
+
+
+async def test_facts_come_back_with_the_delivery(store: Store) -> None:
+    """Whatever their names and values are."""
+    facts = {"since": NOW.replace(microsecond=0), "group": {"device.id": 7}, "resolved": True}
+    await store.add([replace(delivery_at(), facts=facts)])
+    (found,) = await store.owed(PARTITION, LINE, "", 10)
+    assert found.facts == facts

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from mtrigger.actions.base import ActionConfig
 from mtrigger.conditions import parse
 from mtrigger.document_keys import id_text
-from mtrigger.events import ChangeEvent
+from mtrigger.events import ABSENT, ChangeEvent
 from mtrigger.matching import Matcher, touches
 from mtrigger.planning import LookUps, deliveries, filled_in, lane, owed
 from mtrigger.pushdown.lookups import EVERYTHING, Cover
+from mtrigger.quiet import Absent
 from mtrigger.rules import Collections, Rule, RuleAction
 from support.samples import NOW, event_at
 
@@ -237,3 +238,43 @@ def test_ids_and_lanes_are_those_of_canonical_extended_json(value: Any) -> None:
 
     assert id_text(value) == json_util.dumps(value, json_options=canonical)
     assert lane(replace(event_at(1), key={"_id": value}), BIG) == expected
+
+
+# -- once, and silences --------------------------------------------------------------------------------------
+
+ONCE = replace(BIG, name="once", fire="once", condition=None)
+
+
+def test_once_is_owed_for_the_document_and_not_for_the_event() -> None:
+    """Whenever and however often it changes; in one batch for the first of its events."""
+    events = [event_at(1, key=1), event_at(2, operation="replace", key=1), event_at(3, key=2)]
+    matched = [(event, [ONCE]) for event in events]
+    found = deliveries(matched, "set:1", "main/0", NOW)
+
+    assert [(delivery.event.key["_id"], delivery.position) for delivery in found] == [
+        *((1, events[0].token) for _ in ACTIONS),
+        *((2, events[2].token) for _ in ACTIONS),
+    ]
+    assert all(delivery.kept for delivery in found)
+    assert {delivery.id for delivery in found} == {
+        delivery.id for event in events for delivery in owed(event, [ONCE], "set:1", "main/7", NOW)
+    }
+
+
+@pytest.mark.parametrize(
+    "other",
+    [event_at(1, key=1.0), event_at(1, key="1"), event_at(1, key=1, namespace="shop.items")],
+    ids=["type", "text", "collection"],
+)
+def test_once_tells_documents_apart(other: ChangeEvent) -> None:
+    """By the types of BSON, and by their collection."""
+    first, second = (owed(event, [ONCE], "set:1", "main/0", NOW)[0] for event in (event_at(1, key=1), other))
+    assert first.id != second.id
+
+
+def test_what_comes_owes_nothing_to_a_rule_that_waits_for_nothing_to_come() -> None:
+    """The silence does, live and when it is replayed."""
+    rule = replace(BIG, absent=Absent(60.0))
+    assert owed(event_at(1), [rule], "set:1", "main/0", NOW) == []
+    silent = replace(event_at(1), operation=ABSENT)
+    assert len(owed(silent, [rule], "set:1", "main/0", NOW)) == len(ACTIONS)

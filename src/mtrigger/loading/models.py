@@ -183,9 +183,10 @@ class Test(_Model):
     )
     after: Duration = Field(default=0.0, description="It is looked at so long after it happened")
     renders: OneOrMore[str] = Field(default=(), description="Texts that the mail (or request) must hold")
-    expect: Literal["fires", "ignored", "suppressed", "held"] = Field(
+    expect: Literal["fires", "ignored", "suppressed", "held", "resolves"] = Field(
         description="`fires`; `ignored`: the rule does not want it; `suppressed`: left out, by a throttle "
-        "for instance; `held`: it waits, for the active hours for instance"
+        "for instance; `held`: it waits, for the active hours for instance; `resolves`: what it fired for is "
+        "over"
     )
 
 

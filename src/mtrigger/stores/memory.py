@@ -30,7 +30,7 @@ from mtrigger.stores.memories import Memories, MemoryMemories
 from mtrigger.stores.memory_digests import MemoryDigests
 from mtrigger.stores.memory_layouts import MemoryLayouts
 from mtrigger.stores.memory_leases import MemoryLeases
-from mtrigger.stores.memory_records import means, settled, summary, tally, written
+from mtrigger.stores.memory_records import discarded, means, settled, summary, tally, written
 from mtrigger.stores.schedules import MemoryNextRuns, NextRuns
 from mtrigger.stores.standing import MemoryStanding, Standing
 from mtrigger.stores.wishes import MemoryWishes, WishList
@@ -237,7 +237,7 @@ class MemoryStore:
     async def discard(self, query: Query) -> int:
         found = self._found(query, *OPEN, Status.DEAD)
         for row in found:
-            record = replace(row.record, status=Status.DISCARDED, settled_at=datetime.now(UTC))
+            record = discarded(row.record, datetime.now(UTC))
             self._rows[record.delivery.id] = _Row(record)
         return len(found)
 

@@ -8,6 +8,7 @@ from mtrigger.deliveries import (
     OPEN,
     Dead,
     Delivered,
+    Delivery,
     Retrying,
     Settlement,
     Status,
@@ -30,11 +31,21 @@ def settled(record: Record, settlement: Settlement) -> Record:
             delivery = replace(delivery, admitted=True)
         case Suppressed(reason):
             status, detail, error = Status.SUPPRESSED, reason, ""
-    if delivery.kept and status in (Status.DELIVERED, Status.SUPPRESSED):
-        delivery = replace(delivery, event=delivery.event.emptied())
+    if status in (Status.DELIVERED, Status.SUPPRESSED):
+        delivery = _kept_for_ever(delivery)
     attempt = Attempt(delivery.attempts, settlement.at, settlement.took, status.value, detail)
     log = (*record.log, attempt)[-ATTEMPTS_LOGGED:]
     return Record(delivery, status, error, settled_at, log, detail if status is Status.SUPPRESSED else "")
+
+
+def discarded(record: Record, now: datetime) -> Record:
+    """The record of what was given up."""
+    delivery = _kept_for_ever(record.delivery)
+    return replace(record, delivery=delivery, status=Status.DISCARDED, settled_at=now)
+
+
+def _kept_for_ever(delivery: Delivery) -> Delivery:
+    return replace(delivery, event=delivery.event.emptied()) if delivery.kept else delivery
 
 
 def written(record: Record, settlement: Settlement) -> bool:

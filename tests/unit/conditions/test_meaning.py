@@ -56,6 +56,30 @@ def test_without_a_document_a_condition_sees_the_key() -> None:
     assert not parse("exists(amount)").holds(event, NOW)
 
 
+@pytest.mark.parametrize(
+    ("operation", "before", "now", "held"),
+    [
+        ("update", {"s": "open"}, {"s": "paid"}, True),
+        ("update", {"s": "new"}, {"s": "paid"}, False),
+        ("update", {"s": "open"}, {"s": "shipped"}, False),
+        ("update", None, {"s": "paid"}, False),
+        ("replace", {"s": "open"}, {"s": "paid"}, True),
+        ("replace", {"s": "open"}, {"s": "open"}, False),
+        ("insert", None, {"s": "paid"}, False),
+        ("delete", {"s": "open"}, None, False),
+    ],
+)
+def test_changed_from_to_asks_both_sides_of_a_change(
+    operation: str, before: dict[str, Any] | None, now: dict[str, Any] | None, *, held: bool
+) -> None:
+    """Without the document before, nobody knows what it changed from."""
+    updated = now if operation == "update" else None
+    event = event_at(7, operation=operation, before=before, document=now, updated=updated)
+    condition = parse('s changed from "open" to "paid"')
+    assert condition.holds(event, NOW) is held
+    assert condition.trace(event, NOW).held is held
+
+
 def test_the_pre_image_is_what_before_leads_to() -> None:
     """Crossing a line: below it before, above it now."""
     event = event_at(

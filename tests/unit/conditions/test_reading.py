@@ -77,6 +77,13 @@ def _mistake(text: str) -> ConditionError:
         ("date('soon') > a", 6, '"soon" is not a date', '"2026-01-31" or'),
         ("oid('x') == a", 5, '"x" is not an ObjectId', "24 hexadecimal digits"),
         ("a > duration('5 min')", 14, '"5 min" is not a duration', '"500ms", "30s", "5m", "2h" or "7d"'),
+        ("a changed", 10, "the condition ends too early", "`from` or `to`"),
+        ("a changed form 1", 11, "`form` does not fit here", "`from` or `to`"),
+        ("a changed from", 15, "the condition ends too early", "a value"),
+        ("before.a changed to 1", 1, "only a field of the document changes", "a path such as status"),
+        ("$.a[*] changed to 1", 1, "only a field of the document changes", "a path such as status"),
+        ("a changed to (b > 1)", 14, "`b > 1` is a condition, not a value", "a path, a literal"),
+        ("became(a changed to 1)", 8, "`changed(a)` cannot stand in became(…)", ""),
         ("before > 5", 1, "`before` is a whole document", "before.field, exists(before), or $.before"),
         ("event", 1, "`event` is more than one value", "one of event.operation"),
         ("event.opertion == 'x'", 1, "an event has no `opertion`; did you mean `event.operation`?", ""),
@@ -99,6 +106,30 @@ def test_a_mistake_says_what_where_and_what_was_expected(
     assert (mistake.line, mistake.column) == (1, column)
     assert mistake.message.startswith(message)
     assert mistake.expected.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("short", "whole"),
+    [
+        ("a changed from 1 to 2", "changed(a) and before.a == 1 and a == 2"),
+        ("a.b changed from null", "changed(a.b) and before.a.b == null"),
+        ("a changed to b + 1", "changed(a) and a == b + 1"),
+        ("a > 1 and a changed to 2 or b", "a > 1 and (changed(a) and a == 2) or b"),
+        ("not a changed to 2", "not (changed(a) and a == 2)"),
+        (
+            "changed(from) and to changed from from to to",
+            "changed(from) and (changed(to) and before.to == from and to == to)",
+        ),
+    ],
+)
+def test_what_changed_from_and_to_is_short_for(short: str, whole: str) -> None:
+    """The same in words, in what it reads and in what is pushed down. `from` and `to` stay names."""
+    one, other = parse(short), parse(whole)
+    assert (one.reads, one.alternatives) == (other.reads, other.alternatives)
+    assert one.pushdown("fullDocument").filter == other.pushdown("fullDocument").filter
+    assert one.describe().replace("(", "").replace(")", "") == other.describe().replace("(", "").replace(
+        ")", ""
+    )
 
 
 def test_a_mistake_in_a_later_line_carries_its_line() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from mtrigger.conditions import parse
 from mtrigger.quiet import Absent
+from mtrigger.rule_tests import check_examples
 from support.rules_folder import RulesFolder
 
 ON = "on: {collection: shop.tanks}\n"
@@ -92,3 +93,43 @@ def test_mistakes(folder: RulesFolder, text: str, mistake: str) -> None:
     """One for each, at its place."""
     (found,) = folder.mistakes_in(text)
     assert mistake in found
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "{given: {level: 5}, expect: fires}",
+        "{given: [{level: 5}, {level: 20}], expect: resolves, renders: 'over at 20'}",
+        "{given: [{level: 5}, {_id: other, level: 20}], expect: ignored}",
+        "{given: [{level: 5}, {level: 20}, {level: 30}], expect: ignored}",
+        "{given: {level: 20}, expect: ignored}",
+        "{given: {level: 5}, before: {level: 7}, operation: update, expect: ignored}",
+        "{given: {level: 5}, before: {level: 70}, operation: update, expect: fires, renders: 'low at 5'}",
+    ],
+)
+def test_examples_tell_what_is_over(folder: RulesFolder, test: str) -> None:
+    """Several documents are changes of one, unless they say otherwise."""
+    do = "do: [{log: 'low at {{ document.level }}'}]\nresolved: [{log: 'over at {{ document.level }}'}]\n"
+    rule = folder.rule(ON + "when: level < 10\nfire: entering\n" + do + f"tests: [{test}]\n")
+    (result,) = check_examples(rule)
+    assert result.passed, str(result)
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "{given: {device: 7}, after: 1h, expect: fires, renders: 'nothing of 7'}",
+        "{given: {device: 7}, after: 59m, expect: ignored}",
+        "{given: [{device: 7}, {device: 7}], apart: 59m, after: 59m, expect: ignored}",
+        "{given: [{device: 7}, {device: 7}], apart: 61m, expect: resolves, renders: '7 is back'}",
+        "{given: [{device: 7}, {device: 8}], apart: 61m, expect: fires, renders: 'nothing of 7'}",
+        "{given: {kind: noise}, after: 2h, expect: ignored}",
+    ],
+)
+def test_examples_tell_what_does_not_come(folder: RulesFolder, test: str) -> None:
+    """`after` is how long nothing comes."""
+    absent = "when: device > 0\nabsent: {for: 1h, per: device}\n"
+    do = "do: [{log: 'nothing of {{ group.device }}'}]\nresolved: [{log: '{{ document.device }} is back'}]\n"
+    rule = folder.rule(ON + absent + do + f"tests: [{test}]\n")
+    (result,) = check_examples(rule)
+    assert result.passed, str(result)
