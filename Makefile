@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Tests wait more than they compute: three workers, each with a mongod of its own, keep two cores busy.
 WORKERS ?= 3
 
-.PHONY: help demo test check lint types imports chaos bench format image clean
+.PHONY: help demo test check lint types imports chaos bench reference format image clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -39,6 +39,10 @@ chaos: $(READY) ## 1,000 documents while the engine is killed every 5 s, and a p
 
 bench: $(READY) ## how close to the limit: every benchmark, each beside a raw loop, as one table (5 minutes)
 	@$(BIN)/python -m benchmarks
+
+reference: $(READY) ## docs/rule-reference.md and triggers.schema.json anew, from the models
+	@$(BIN)/mtrigger schema --format markdown > docs/rule-reference.md
+	@$(BIN)/mtrigger schema > triggers.schema.json
 
 format: $(READY) ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .

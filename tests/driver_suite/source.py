@@ -13,6 +13,8 @@ from pathlib import Path
 import pymongo
 import pytest
 
+from support.cache import cache_folder
+
 FILES = [
     "change-streams",
     "change-streams-clusterTime",
@@ -31,7 +33,7 @@ _WITHIN = "test/change_streams/unified"
 
 def suite_or_skip() -> Path:
     """The folder of the unified tests. Skips where it cannot be had; in CI that is an error."""
-    folder = _cache() / f"pymongo-{pymongo.version}"
+    folder = cache_folder() / f"pymongo-{pymongo.version}"
     if not folder.is_dir():
         try:
             _fetch(folder)
@@ -41,10 +43,6 @@ def suite_or_skip() -> Path:
             said = getattr(error, "stderr", "") or str(error)
             pytest.skip(f"PyMongo's source distribution cannot be fetched: {said.strip().splitlines()[-1]}")
     return folder
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mtrigger-tests"
 
 
 def _fetch(folder: Path) -> None:
