@@ -8,11 +8,12 @@ from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from mtrigger.effects import Effect
 from mtrigger.errors import PermanentError
-from mtrigger.stores.effects import CarriedOutBeforeError
+from mtrigger.stores.effects import CarriedOutBeforeError, ContendedError
 
 Write = InsertOne[dict[str, Any]] | UpdateOne | ReplaceOne[dict[str, Any]] | DeleteOne
 
 _DUPLICATE_KEY, _INVALID_DOCUMENT = 11000, 121
+_CONTENTION = frozenset({112, 24, 246})  # WriteConflict, LockTimeout, SnapshotUnavailable
 
 _FOR_GOOD = frozenset({
     2,  # BadValue
@@ -67,18 +68,29 @@ def code_of(error: PyMongoError) -> int:
     return error.code or 0 if isinstance(error, OperationFailure) else 0
 
 
-def refusal(error: PyMongoError, effect: Effect | None) -> Exception:
+def is_contention(error: PyMongoError, effects: Iterable[Effect]) -> bool:
+    """Whether others wrote at the same time what `effects` write, so that the next try may go well."""
+    return code_of(error) in _CONTENTION or any(_is_overtaken(error, effect) for effect in effects)
+
+
+def _is_overtaken(error: PyMongoError, effect: Effect) -> bool:
+    """Whether somebody else has just made the document that `effect` was to make: it will be found."""
+    unique = _detail(error).get("keyPattern") or {}
+    return code_of(error) == _DUPLICATE_KEY and effect.upsert and unique.keys() == effect.filter.keys()
+
+
+def refusal(error: PyMongoError, effect: Effect) -> Exception:
     """What `error` means for the delivery whose effect it speaks against; `error` itself when trying again
     may mend it."""
-    if effect is None:
-        return error
     code, where = code_of(error), f"the {effect.operation} in {effect.namespace} was refused"
-    detail = _first(error) if isinstance(error, BulkWriteError) else getattr(error, "details", None) or {}
+    detail = _detail(error)
+    if is_contention(error, [effect]):
+        return ContendedError(f"others kept writing the same document of {effect.namespace}")
     if code == _DUPLICATE_KEY:
         fields = list(detail.get("keyPattern") or {})
         if effect.own_id and fields == ["_id"]:
             return CarriedOutBeforeError(effect.account)
-        names = ", ".join(f"`{name}`" for name in fields) or "a unique index"
+        names = ", ".join(f"`{name}`" for name in fields) or "values of a unique index"
         return PermanentError(
             f"{where}: another document has the same {names} already. Mend the document or the rule (to "
             "write over what is there: `replace` or `update` with `upsert: true`), then try it again"
@@ -103,6 +115,13 @@ def _failed_rules(detail: Mapping[str, Any]) -> str:
     ]
     named = ", ".join(f"`{name}`" for name in names if name)
     return f" (see {named})" if named else ""
+
+
+def _detail(error: PyMongoError) -> Mapping[str, Any]:
+    """What the server said of the write."""
+    if isinstance(error, BulkWriteError):
+        return _first(error)
+    return error.details or {} if isinstance(error, OperationFailure) else {}
 
 
 def _first(error: BulkWriteError) -> Mapping[str, Any]:

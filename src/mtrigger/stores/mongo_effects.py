@@ -26,8 +26,7 @@ from mtrigger.deliveries import Settlement
 from mtrigger.effects import Cause, Effect
 from mtrigger.errors import PermanentError
 from mtrigger.faults import Fault, classify
-from mtrigger.stores.effect_writes import code_of, refusal, writes
-from mtrigger.stores.effects import ContendedError
+from mtrigger.stores.effect_writes import is_contention, refusal, writes
 from mtrigger.stores.mongo_memories import MongoMemories
 from mtrigger.stores.outcomes import settling
 from mtrigger.stores.steadiness import StateOutage, steadily
@@ -42,7 +41,6 @@ MOST_CONFLICTS = 8
 CAUSES_KEPT = timedelta(days=1)
 """How long it is known what caused a change: longer than a stream is usually behind."""
 
-_WRITE_CONFLICT, _LOCK_TIMEOUT = 112, 24
 _TRANSIENT, _UNKNOWN = "TransientTransactionError", "UnknownTransactionCommitResult"
 
 Client = AsyncMongoClient[dict[str, Any]]
@@ -70,6 +68,7 @@ class MongoEffects:
     async def settle(self, settlements: Sequence[Settlement], cause: Cause | None) -> bool:
         if self._session is None:
             self._session = await self._begin(settlements[0].delivery.partition)
+        effects = _effects(settlements)
         conflicts = 0
         while True:
             heed_cancellation()
@@ -77,15 +76,15 @@ class MongoEffects:
             try:
                 done = await self._transaction(self._session, settlements, cause)
             except PyMongoError as error:
-                if code_of(error) in (_WRITE_CONFLICT, _LOCK_TIMEOUT):
+                if is_contention(error, effects):
                     conflicts += 1
                     if conflicts >= MOST_CONFLICTS:
-                        raise ContendedError(_contended(settlements)) from error
+                        raise refusal(error, effects[0]) from error
                     await asyncio.sleep(random.uniform(0, 0.005 * 2.0**conflicts))  # noqa: S311 - jitter
                 elif error.has_error_label(_TRANSIENT) or classify(error) is Fault.PASSING:
                     await self.outage.wait(error, "settle effects")
                 else:
-                    raise refusal(error, settlements[0].effect) from error
+                    raise refusal(error, effects[0]) from error
             except (BSONError, OverflowError, RecursionError) as error:
                 raise PermanentError(f"the write cannot be encoded as BSON: {error}") from error
             else:
@@ -101,8 +100,7 @@ class MongoEffects:
             if rows.matched_count != len(settlements):
                 await session.abort_transaction()
                 return False
-            effects = [settlement.effect for settlement in settlements if settlement.effect is not None]
-            for (database, collection), some in writes(effects).items():
+            for (database, collection), some in writes(_effects(settlements)).items():
                 target = self._client[database][collection]
                 await target.bulk_write(some, ordered=False, session=session)
             memories = [settlement.remembers for settlement in settlements if settlement.remembers]
@@ -195,6 +193,5 @@ def _cause_row(session: AsyncClientSession, cause: Cause) -> dict[str, Any]:
     }
 
 
-def _contended(settlements: Sequence[Settlement]) -> str:
-    namespaces = sorted({settlement.effect.namespace for settlement in settlements if settlement.effect})
-    return f"others kept writing the same document of {', '.join(namespaces)}"
+def _effects(settlements: Sequence[Settlement]) -> list[Effect]:
+    return [settlement.effect for settlement in settlements if settlement.effect is not None]
