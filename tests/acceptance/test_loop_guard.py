@@ -117,7 +117,7 @@ async def test_what_was_owed_runs_once_the_rule_is_mended_and_resumed(shop: Shop
     running.wait_for_line(r"mtrigger resume touch")
     shop.rule("touch", SELF.replace("do:", "when: touched < 1\ndo:"))
     running.wait_for_line("rules reloaded")
-    await shop.state["wishes"].delete_one({"kind": "pause", "rule": "touch"})
+    assert shop.run("resume", "touch").code == 0
 
     async def all_done() -> bool:
         return await shop.deliveries.count_documents({"open": True}) == 0
@@ -139,11 +139,27 @@ async def test_a_loop_that_was_not_mended_is_found_again(shop: Shop) -> None:
     running = shop.watch()
     await shop.orders.insert_one({"_id": "mine", "touched": 0})
     await pauses(shop)
-    await shop.state["wishes"].delete_one({"kind": "pause", "rule": "touch"})
+    assert shop.run("resume", "touch").code == 0
     (pause,) = await pauses(shop)
     assert "through 5 links" in pause["reason"]
     assert await shop.orders.find_one() == {"_id": "mine", "touched": 5}
     assert len(re.findall("round in circles", running.stderr)) == 2
+
+
+async def test_what_was_owed_may_be_left_out_as_it_is_resumed(shop: Shop) -> None:
+    """`--drop`: the loop ends there, and changes from then on count from nothing."""
+    shop.rule("touch", SELF)
+    shop.watch()
+    await shop.orders.insert_one({"_id": "mine", "touched": 0})
+    await pauses(shop)
+    await shop.delivery({"open": True, "depth": 4})
+    assert "goes round in circles" in shop.run("status").output
+    assert shop.run("resume", "touch", "--drop").code == 0
+    await shop.delivery({"status": "discarded"})
+    await shop.orders.insert_one({"_id": "yours", "touched": 0})
+    (pause,) = await pauses(shop)
+    assert "of _id 'yours'" in pause["reason"]
+    assert await shop.orders.find_one({"_id": "mine"}) == {"_id": "mine", "touched": 4}
 
 
 FUNCTION = """
