@@ -1,10 +1,12 @@
 """`absent:` through the installed command: nothing came, told once, in the stream's own time."""
 
+import json
 from typing import Any
 
 from pymongo.asynchronous.collection import AsyncCollection
 
 from acceptance.shop import Shop
+from support.http_sink import Answer
 from support.polling import eventually
 
 Document = dict[str, Any]
@@ -188,3 +190,46 @@ async def test_what_does_not_go_together_is_told(shop: Shop) -> None:
         "there is no action `lgo`; did you mean `log`?",
     ):
         assert piece in done.stdout, done.stdout
+
+
+async def test_a_dead_message_of_silence_is_like_any_other(shop: Shop) -> None:
+    """It is told to rules of dead letters, shown, and tried again with what it knew."""
+    silent_rule(shop, "1s")
+    shop.rule(
+        "deaths",
+        "on: {dead_letters: true}\n"
+        f"do: [{{webhook: {{url: '{shop.web.url}/deaths', body: '{{{{ document.operation }}}}'}}}}]\n",
+    )
+    shop.web.answer_path("/silent", Answer(400))
+    shop.watch()
+    await alive(shop, "a", 1)
+    dead = await shop.delivery({"rule": "silent", "status": "dead"})
+    await eventually(lambda: told(shop, "deaths"))
+    listed = shop.run("deliveries", "list", "--status", "dead")
+    shown = shop.run("deliveries", "show", dead["_id"])
+    replayed = shop.run("replay", "--rules", "triggers/", "--rule", "silent", "--query", "{}", "--yes")
+    shop.web.answer_path("/silent", Answer(200))
+    shop.web.requests.clear()
+    assert shop.run("deliveries", "retry", dead["_id"]).code == 0
+    await eventually(lambda: told(shop, "silent"))
+    await all_read(shop)
+
+    assert told(shop, "silent") == ["absent a 1"]
+    assert "silent" in listed.output, listed.output
+    assert "absent" in shown.output, shown.output
+    assert replayed.code == 0, replayed.output
+    assert await shop.deliveries.count_documents({"rule": "silent", "action": "webhook"}) == 1
+
+
+async def test_explain_says_when_it_fires(shop: Shop) -> None:
+    """In words, and for machines."""
+    silent_rule(shop, "90s")
+    shop.rule("first", "on: {collection: SHOP.readings}\nfire: once\ndo: {log: x}\n")
+    text = shop.run("explain", "--rules", "triggers/").stdout
+    assert "when nothing of this has come for one and the same device.id for 90s" in text, text
+    assert "once for each document, for ever" in text
+    assert "resolved-webhook" in text
+    found = json.loads(shop.run("explain", "--rules", "triggers/", "--json").stdout)
+    rules = {rule["name"]: rule for rule in found["rules"]}
+    assert rules["silent"]["absent"] == {"seconds": 90.0, "per": ["device.id"]}
+    assert rules["first"]["fire"] == "once"

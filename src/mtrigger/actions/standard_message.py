@@ -17,7 +17,8 @@ def standard_message(work: Work) -> dict[str, Any]:
 
 
 def standard_data(work: Work) -> dict[str, Any]:
-    """Its `data`: the change, which delivery tells of it, and how many like it were held back, if any; of
+    """Its `data`: the change, which delivery tells of it, whether what the rule fired for is over and since
+    when it was so, and how many like it were held back, if any; of
     several documents together (what a schedule's query finds, what was gathered) the documents and their
     number."""
     scope = work.scope
@@ -34,6 +35,10 @@ def standard_data(work: Work) -> dict[str, Any]:
     documents = scope["documents"]
     if len(documents) != 1 or documents[0] is not scope["document"]:
         data |= {name: scope[name] for name in ("documents", "count", "more")}
+    if scope.get("resolved"):
+        data["resolved"] = True
+    if (since := scope.get("since")) is not None:
+        data["since"] = since
     if count := held_back(work):
         data[HELD_BACK] = count
     return data

@@ -9,11 +9,16 @@ import click
 
 from mtrigger.cli.options import DurationType, json_option, rule_options, state_db_option, together
 from mtrigger.cli.times import schedule_facts, schedule_json
+from mtrigger.config_types import format_duration
 from mtrigger.pushdown import PushedRule
 from mtrigger.rules import Rule
 
 _LONGEST_FILTER = 400
 _MOST_NAMES = 5
+_FIRE = {
+    "once": "once for each document, for ever",
+    "entering": "when the condition did not hold before the change",
+}
 _OPERATIONS = ("insert", "update", "replace", "delete", "dead_letter", "schedule")
 
 
@@ -111,6 +116,10 @@ def _rule(rule: Rule, found: PushedRule | None) -> dict[str, Any]:
         "kept": list(found.kept) if found is not None else [],
         "reason": found.reason if found is not None else "",
         "pre_images": found.pre_images if found is not None else "",
+        "fire": rule.fire,
+        "absent": None
+        if rule.absent is None
+        else {"seconds": rule.absent.seconds, "per": list(rule.absent.per)},
         "actions": [action.name for action in (*rule.actions, *rule.resolved)],
     }
 
@@ -233,6 +242,12 @@ def _facts(rule: dict[str, Any], collections: dict[str, list[str]]) -> Iterator[
             yield "here", f"{'; '.join(rule['kept'])}{reason}"
         else:
             yield "here", "nothing is left to decide"
+    if rule["fire"] != "always":
+        yield "fires", _FIRE[rule["fire"]]
+    if rule["absent"] is not None:
+        per = ", ".join(rule["absent"]["per"])
+        each = f" for one and the same {per}" if per else ""
+        yield "fires", f"when nothing of this has come{each} for {format_duration(rule['absent']['seconds'])}"
     if rule["pre_images"]:
         yield "before", f"needs the document before a change: {rule['pre_images']}"
     yield "does", ", ".join(rule["actions"])
