@@ -50,7 +50,7 @@ async def demo(rules: Path, environ: Mapping[str, str], mailbox: MailboxServer) 
                     mail_from="mtrigger demo <shop@example.com>",
                     environ=environ,
                 )
-                await _make_collections(settings)
+                await _make_collections(server.uri, settings)
                 async with started(settings, lambda _work, _preview: None) as engine:
                     yield Demo(mailbox.http_url, server.uri, engine)
             finally:
@@ -59,10 +59,10 @@ async def demo(rules: Path, environ: Mapping[str, str], mailbox: MailboxServer) 
             await asyncio.to_thread(server.stop)
 
 
-async def _make_collections(settings: Settings) -> None:
+async def _make_collections(uri: str, settings: Settings) -> None:
     """Make what the rules watch, with the images they need, so that each of them can be tried out."""
     rules = load(settings.rules, settings.templates, settings.environ).rules
-    async with connect(settings.uri) as client:
+    async with connect(uri) as client:
         for namespace in sorted({name for rule in rules for name in rule.collections.exact}):
             database, _, collection = namespace.partition(".")
             await client[database].create_collection(

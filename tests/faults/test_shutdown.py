@@ -248,7 +248,7 @@ PARTS = [
     pytest.param("reader", ["getMore"], "", id="reader"),
     pytest.param("planner", ["insert"], "deliveries", id="planner"),
     pytest.param("writer of outcomes", ["update"], "deliveries", id="outcomes"),
-    pytest.param("search for reopened deliveries", ["find"], "deliveries", id="reopened"),
+    pytest.param("search for what operators wish", ["find"], "deliveries", id="reopened"),
     pytest.param("checkpoint writer", ["update"], "checkpoints", id="checkpoint"),
 ]
 
