@@ -37,8 +37,8 @@ def scope_of(
     """The names of section "What templates see" in docs/rules.md.
 
     `document` of a delete is its last known state; where none is known, its key. `facts` are what is known of
-    several events together (`held_back`, `count`, `group`, `documents`, `more`, `sums`, `resolved`, `since`); without
-    them the scope tells of a single event.
+    several events together (`held_back`, `count`, `group`, `documents`, `more`, `sums`, `resolved`, `since`);
+    without them the scope tells of a single event.
     """
     document = event.document if event.document is not None else event.key
     return {

@@ -53,7 +53,8 @@ def check(*, rules: Path, templates: Path | None, as_json: bool) -> None:
     )
     if needing := [rule.name for rule in found.rules if judged_by(rule)]:
         click.echo(
-            f"their collections must keep pre-images (`mtrigger prepare` turns them on): {', '.join(needing)}",
+            "their collections must keep pre-images (`mtrigger prepare` turns them on): "
+            f"{', '.join(needing)}",
             err=True,
         )
 
