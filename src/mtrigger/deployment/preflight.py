@@ -120,8 +120,8 @@ def carried_out_apart(rules: Iterable[Rule]) -> list[Finding]:
     """What to say of the enabled rules that write, when the state is kept in another deployment."""
     message = (
         "writes into MongoDB, and the state is kept in another deployment (--state-uri): the two cannot be "
-        "one transaction there, so a write is made at least once, and again after a crash just then. Keep the "
-        "state in the watched deployment to have each made exactly once"
+        "one transaction there, so a write is made at least once, and again after a crash just then. Keep "
+        "the state in the watched deployment to have each made exactly once"
     )
     return [Finding(rule.name, message, grave=False) for rule, _ in _written(rules)]
 

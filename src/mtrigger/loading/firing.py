@@ -5,7 +5,10 @@ from mtrigger.loading.models import RuleFile
 from mtrigger.loading.nodes import Mapping, Report, find, place_of
 from mtrigger.loading.sources import operations_of
 
-_ABOUT_CHANGES = "it asks whether that holds for a document, and `before`, `event` and changed(…) are about one change of it"
+_ABOUT_CHANGES = (
+    "it asks whether that holds for a document, and `before`, `event` and changed(…) are about one change of "
+    "it"
+)
 
 
 def check_firing(model: RuleFile, rule: Mapping, condition: Condition | None, report: Report) -> None:

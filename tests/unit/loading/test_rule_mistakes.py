@@ -174,8 +174,10 @@ LOG = "on: {collection: a.b}\ndo:\n  - log: "
         (ON + "do: [{function: notify}]\n", "2:17: `notify`: a function is written as package.module:name"),
         (
             ON + DO + "tests: [{given: {a: 1}, expect: fire}]\n",
-            "3:33: `fire` is not known here; did you mean `fires`? "
-            "(one of: fires, ignored, suppressed, held)",
+            (
+                "3:33: `fire` is not known here; did you mean `fires`? "
+                "(one of: fires, ignored, suppressed, held, resolves)"
+            ),
         ),
         (ON + DO + "tests: [{expect: fires}]\n", "3:9: `tests[0].given` is missing"),
         ("- a\n- b\n", "1:1: `key: value` lines are expected here (name, on, when, do …)"),
