@@ -122,6 +122,14 @@ MUTANTS = [
         "::test_no_more_are_left_out_than_a_memory_knows_before_they_are_durable",
     ),
     Mutant(
+        rule="what was let through is durable before the next of its group is asked about",
+        file="running/handling.py",
+        sound="            await self._settler.flush()\n            self._gatekeeper.is_durable(delivery)\n",
+        broken="            pass\n",
+        test="tests/integration/test_crashes_between_writes.py"
+        "::test_what_was_let_through_is_written_before_the_next_is_asked_about",
+    ),
+    Mutant(
         rule="what a gate holds is asked about again when rules change",
         file="dispatcher.py",
         sound="                line.wake(lanes)\n",
