@@ -63,7 +63,7 @@ def _shown(schema: Schema) -> Schema:
 
 def _or_filled(value: Schema) -> Schema:
     if "enum" in value:
-        words = {"enum": value["enum"]}
+        words = {"type": value["type"], "enum": value["enum"]}
         about = {key: value[key] for key in value if key not in ("enum", "type")}
         return {**about, "anyOf": [words, FILLED]}
     if "anyOf" in value:

@@ -10,6 +10,8 @@ import pytest
 from mtrigger import actions
 from mtrigger.actions import third_party
 from mtrigger.actions.third_party import BrokenKindError
+from mtrigger.loading.folder_defaults import defaults_of
+from mtrigger.loading.schema import defaults_schema, rule_file_schema
 from support.rules_folder import RulesFolder
 
 KIND = """
@@ -104,6 +106,9 @@ def test_a_package_that_is_broken_is_named_with_its_error(
     assert any(mistake.startswith("_defaults.yaml:1:") for mistake in folder.mistakes())
     with pytest.raises(BrokenKindError):
         actions.kind("shout")
+    schema = rule_file_schema(defaults_of(folder.path))
+    assert why in schema["$defs"]["Action"]["properties"]["shout"]["description"]
+    assert why in defaults_schema()["properties"]["actions"]["properties"]["shout"]["description"]
 
 
 def test_a_built_in_action_is_never_replaced(install: Install) -> None:
@@ -125,8 +130,6 @@ def test_a_built_in_action_is_never_replaced(install: Install) -> None:
 
 def test_the_schema_knows_a_kind_of_another_package(install: Install) -> None:
     """Its models have names of their own there."""
-    from mtrigger.loading.schema import rule_file_schema
-
     install("mtrigger-shout", {"shout": "KIND"}, KIND.replace("ShoutConfig", "EmailConfig"))
     definitions = rule_file_schema()["$defs"]
     keys = [

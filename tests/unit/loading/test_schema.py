@@ -34,6 +34,15 @@ def test_the_schema_knows_every_key_and_every_action() -> None:
     assert schema["properties"]["resolved"]["anyOf"] == schema["properties"]["do"]["anyOf"]
 
 
+def test_what_is_special_comes_first() -> None:
+    """The keys of a rule before those that it shares, a kind's own settings before those of every kind."""
+    schema = rule_file_schema()
+    assert list(schema["properties"])[:4] == ["name", "description", "on", "when"]
+    assert list(defaults_schema()["properties"])[:3] == ["on", "actions", "channels"]
+    for kind in actions.BUILT_IN:
+        assert list(schema["$defs"][kind]["properties"])[-1] == "concurrency"
+
+
 def test_the_schema_of_defaults_knows_every_key() -> None:
     """Settings of all kinds, none of them required, by kind and by channel."""
     schema = defaults_schema()
