@@ -6,6 +6,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mtrigger.conditions import parse
 from mtrigger.deliveries import Dead, Delivered, Delivery, Retrying
@@ -323,3 +325,28 @@ def test_what_waits_for_the_hours_is_counted_once() -> None:
 
     assert isinstance(held.verdict, Hold)
     assert isinstance(verdict(rule, happening(1), NOTHING_YET, now=SATURDAY + 2 * 24 * HOUR), Pass)
+
+
+@given(
+    at_least=st.integers(1, 4),
+    within=st.sampled_from([1.0, 5.0, 20.0]),
+    times=st.lists(st.integers(0, 40), max_size=60),
+)
+def test_counting_is_as_if_every_change_were_remembered(
+    at_least: int, within: float, times: list[int]
+) -> None:
+    """The memory lets go of times; no verdict depends on those. In any order, with any number at once."""
+    rule = replace(rule_on("shop.orders"), count=Count(at_least, within))
+    state, since_it_fired, fired, expected = NOTHING_YET, list[int](), list[int](), list[int]()
+    for number, seconds in enumerate(times):
+        since_it_fired.append(seconds)
+        if sum(time > max(since_it_fired) - within for time in since_it_fired) >= at_least:
+            expected.append(number)
+            since_it_fired = []
+        admitted = ask(rule, happening(number, float(seconds)), state, NO_WISHES, NOW)
+        if isinstance(admitted.verdict, Pass):
+            fired.append(number)
+        state = admitted.state
+        assert len(state.times) < at_least
+
+    assert fired == expected
