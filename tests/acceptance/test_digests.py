@@ -1,9 +1,12 @@
 """Digests through the installed command: many changes, one mail, and what a crash leaves of it."""
 
+import asyncio
+import random
 import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +109,12 @@ async def test_thousands_of_changes_are_one_mail_that_counts_them_all(shop: Shop
     assert await shop.deliveries.distinct("attempts") == [1]
 
 
+DIES = """
+on: {collection: SHOP.orders, operations: [insert]}
+do:
+  - email: {to: sales@example.com, subject: "{{ document.nothing.at_all }}", text: "x"}
+"""
+
 TOLD = """
 on: {dead_letters: true}
 do:
@@ -190,6 +199,75 @@ async def test_killed_between_two_tries_it_is_the_same_mail_still(shop: Shop) ->
 
     assert listed(shop) == {f"SO-{n}": 1 for n in range(8)}
     assert str(head["_id"]) in shop.messages()[0]["Message-ID"]
+
+
+async def test_killed_again_and_again_every_change_is_told_by_one_mail(shop: Shop) -> None:
+    """Whatever a kill falls into, a seal, a mail or its settling: no change is lost, and none is told by two
+    mails, unless they are the same (the same Message-ID)."""
+    digest_rule(shop, "every: 100ms, per: region", more="concurrency: 2")
+    chance = random.Random(20260301)
+    for start in range(0, 600, 100):
+        running = shop.watch()
+        for number in range(start, start + 100):
+            await shop.orders.insert_one({"order_id": f"SO-{number}", "amount": 20_000, "region": number % 3})
+        already = len(shop.messages())
+        await eventually(lambda before=already: len(shop.messages()) > before)
+        await asyncio.sleep(chance.random() * 0.2)
+        running.kill()
+    shop.watch()
+    await eventually(lambda: stands(shop, {"delivered": 600}))
+
+    mails: dict[str, set[str]] = {}
+    for mail in shop.messages():
+        for number in re.findall(r"<(SO-\d+)>", text_of(mail)):
+            mails.setdefault(number, set()).add(mail["Message-ID"])
+    assert sorted(mails) == sorted(f"SO-{n}" for n in range(600))
+    assert {number: ids for number, ids in mails.items() if len(ids) > 1} == {}
+
+
+async def test_dead_letters_are_gathered_like_anything_else(shop: Shop) -> None:
+    """One mail tells of many deaths."""
+    shop.rule("dies", DIES)
+    shop.rule("told", TOLD.replace("do:", f"digest: {{{OPEN}}}\ndo:"))
+    shop.watch()
+    await shop.orders.insert_many(orders(range(20)))
+    await eventually(lambda: stands(shop, {"dead": 20, "pending": 20}))
+    shop.rule("told", TOLD.replace("do:", f"digest: {{{CLOSED}}}\ndo:"))
+    await eventually(lambda: stands(shop, {"dead": 20, "delivered": 20}))
+    (mail,) = shop.messages()
+    assert mail["Subject"].startswith("dead: ")
+
+
+async def test_a_cron_expression_closes_all_windows(shop: Shop) -> None:
+    """By the clocks of the rule's time zone: every minute is soon enough for a test."""
+    digest_rule(shop, 'cron: "* * * * *", timezone: Asia/Seoul, per: region')
+    shop.watch()
+    await shop.orders.insert_many([{**order, "region": n % 4} for n, order in enumerate(orders(range(40)))])
+    await eventually(lambda: stands(shop, {"delivered": 40}), patience=90)
+    assert listed(shop) == {f"SO-{n}": 1 for n in range(40)}
+    rows = await shop.deliveries.find({}).to_list()
+    for row in rows:
+        closed = row["created_at"].replace(second=0, microsecond=0) + timedelta(minutes=1)
+        assert row["settled_at"] >= closed
+
+
+async def test_a_paused_rule_keeps_its_windows_open(shop: Shop) -> None:
+    """What it is owed waits, and goes with what comes until the rule is resumed."""
+    digest_rule(shop)
+    running = shop.watch()
+    await shop.orders.insert_many(orders(range(10)))
+    await eventually(lambda: stands(shop, {"pending": 10}))
+    assert shop.run("pause", "digest").code == 0
+    running.terminate()
+    digest_rule(shop, CLOSED)
+    shop.watch()
+    await shop.orders.insert_many(orders(range(10, 20)))
+    await eventually(lambda: stands(shop, {"pending": 20}))
+    assert shop.messages() == []
+
+    assert shop.run("resume", "digest").code == 0
+    await eventually(lambda: stands(shop, {"delivered": 20}))
+    assert [mail["Subject"] for mail in shop.messages()] == ["20 big orders"]
 
 
 async def test_a_broken_template_kills_all_and_is_told_once(shop: Shop) -> None:

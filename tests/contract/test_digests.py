@@ -148,11 +148,14 @@ async def test_a_row_that_was_discarded_stays_discarded(store: Store) -> None:
 async def test_who_is_no_head_any_more_is_told_who_is(store: Store) -> None:
     """Settled or discarded meanwhile: nothing is sealed with it."""
     gone, younger, older = await add(store, gathered_at(1), gathered_at(2, age=1), gathered_at(3, age=2))
+    await store.digests.seal(gone)
     await store.discard(Query(ids=(gone.id,)))
 
     found = await store.digests.seal(gone)
     assert found is not None
     assert found.id == older.id
+    await store.digests.seal(found)
+    assert (await store.digests.gathered(found, 10, [])).count == 2
     assert (await store.digests.gathered(gone, 10, [])).count == 0
     await store.discard(Query(ids=(younger.id, older.id)))
     assert await store.digests.seal(gone) is None
