@@ -4,6 +4,7 @@ Counters are the sharpest witness: an `$inc` that is made twice or never shows f
 """
 
 import random
+import signal
 from collections import Counter
 from typing import Any
 
@@ -117,6 +118,33 @@ async def test_a_transaction_that_a_killed_process_left_open_holds_nothing_up(sh
         assert total is not None
         assert total["orders"] == 2
         await session.abort_transaction()
+
+
+async def test_an_owner_that_was_stopped_in_the_middle_makes_nothing_twice(shop: Shop) -> None:
+    """SIGSTOP while effects are on their way, another one takes over, SIGCONT."""
+    shop.rule("books", RULE)
+    old = shop.watch("--lease", "2s")
+    placed = orders(random.Random(3))
+    await shop.orders.insert_many(placed)
+
+    async def some() -> bool:
+        return await settled(shop, ORDERS)
+
+    async def all_of_them() -> bool:
+        return await settled(shop, 3 * ORDERS)
+
+    await eventually(some, PATIENCE)
+    old.send(signal.SIGSTOP)
+    new = shop.command.start("watch", "--rules", "triggers/", "--lease", "2s", env=shop.environment)
+    new.wait_for_line("taking over from")
+    new.wait_for_line(r"watching .* from .* on")
+    old.send(signal.SIGCONT)
+    await eventually(all_of_them, PATIENCE)
+    assert old.wait() == 75
+    totals = await shop.database["totals"].find({}).to_list()
+    assert sorted(number for total in totals for number in total["seen"]) == list(range(ORDERS))
+    assert sum(total["orders"] for total in totals) == ORDERS
+    assert await shop.database["journal"].count_documents({}) == ORDERS
 
 
 async def test_others_that_write_the_same_documents_cost_no_count(shop: Shop) -> None:
