@@ -1,5 +1,6 @@
 """Digests: what every store promises about rows that are gathered (`stores.digests`)."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -77,7 +78,7 @@ async def test_what_is_sealed_is_counted_and_summed_and_the_first_of_it_listed(s
         store,
         gathered_at(3, amount=10, cost=Decimal128("0.10")),
         gathered_at(1, amount=2.5, cost=Decimal128("0.20")),
-        gathered_at(2, amount="many", cost=1),
+        replace(gathered_at(2, amount="many", cost=1), depth=3, through=("a", "b")),
         gathered_at(9, APAC, amount=1_000),
     )
     assert await store.digests.seal(head) is not None
@@ -86,6 +87,7 @@ async def test_what_is_sealed_is_counted_and_summed_and_the_first_of_it_listed(s
     found = await store.digests.gathered(head, 2, ["amount", "cost", "customer.debt"])
     assert [event.key["_id"] for event in found.events] == [1, 2]
     assert found.count == 3
+    assert (found.depth, found.through) == (3, ("a", "b"))
     assert found.sums == {"amount": 12.5, "cost": Decimal128("1.30"), "customer.debt": 0}
 
 

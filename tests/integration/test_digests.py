@@ -272,3 +272,19 @@ async def test_a_digest_that_is_discarded_is_not_sent(store: MongoStore) -> None
         await come(store, dispatcher, owed(3))
         await eventually(all_are(store, Status.DELIVERED, 1))
     assert listed(action) == [[3]]
+
+
+async def test_when_its_head_is_discarded_the_others_find_another_one(store: MongoStore) -> None:
+    """In the middle of an attempt that fails: what it held is owed still, but for the head."""
+
+    async def is_discarded_and_fails(work: Work) -> None:
+        if len(action.attempts) == 1:
+            await store.discard(Query(ids=(work.delivery_id,)))
+            raise ConnectionError("try again")
+
+    action = Recorder(is_discarded_and_fails)
+    await store.add(owed(1, 2, 3))
+    async with running(store, action):
+        await eventually(all_are(store, Status.DELIVERED, 2))
+    assert listed(action) == [[2, 3]]
+    assert len({work.delivery_id for work in action.attempts}) == 2

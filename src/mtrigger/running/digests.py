@@ -40,6 +40,8 @@ MOST_HELD = 64_000_000
 
 MOVED_AT_ONCE = 1_000
 
+_NOT_ASKED = Admission(Pass(), NOTHING_YET)
+
 
 def line_for(rule: Rule, capacity: int, behind: str | None) -> Line:
     """An empty line for one action of `rule`; `behind` as for `Line`."""
@@ -111,9 +113,7 @@ class Digests:
             async with permit:
                 found = await self._sealed(head)
                 if found is None or found.id != head.id:
-                    line.finish(head)
-                    if found is not None:
-                        line.offer(loaded(found, runner))
+                    _give_up(line, runner, head, found)
                     return
                 at, started = now_as_stored(), time.perf_counter()
                 whole, admitted, result = await self._attempt(line.digest, runner, found, at)
@@ -127,7 +127,7 @@ class Digests:
         if isinstance(result, Written):
             if result.outcome is None:
                 await self._rows.complete(self._partition, LineKey(head.rule, head.action))
-                line.finish(head)
+                _give_up(line, runner, head, await self._rows.seal(head))
                 return
             result = result.outcome  # that of the head; all others are still to be settled
         took = round(time.perf_counter() - started, 3)
@@ -145,6 +145,8 @@ class Digests:
             self._freed.clear()
             await self._freed.wait()
         gathered = await self._rows.gathered(head, digest.max, digest.sums)
+        if not gathered.count:
+            return head, _NOT_ASKED, Written(None)  # all of it was discarded at this very moment
         self._bytes += gathered.size
         try:
             return await self._try(digest, runner, _whole(head, gathered), gathered, at)
@@ -156,7 +158,7 @@ class Digests:
         self, digest: Digest, runner: Runner, whole: Delivery, gathered: Gathered, at: datetime
     ) -> tuple[Delivery, Admission, Outcome | Written | Held]:
         if await self._handling.trips(runner.rule, whole):
-            return whole, Admission(Pass(), NOTHING_YET), GOING_ROUND
+            return whole, _NOT_ASKED, GOING_ROUND
         admitted = closing(runner.rule, whole, self._handling.wishes, at)
         match admitted.verdict:
             case Suppress(reason):
@@ -189,11 +191,19 @@ class Digests:
                 return outcome
 
 
+def _give_up(line: Windows, runner: Runner, head: Delivery, found: Delivery | None) -> None:
+    """`head` is owed no more. `found` is the one that its lane has now: its window may close later."""
+    line.finish(head)
+    if found is not None:
+        line.offer(loaded(found, runner))
+
+
 def _whole(head: Delivery, gathered: Gathered) -> Delivery:
-    """The delivery of the digest: about the first event that can be read."""
+    """The delivery of the digest: about the first event that can be read, caused by what any of it was."""
     events = gathered.events
     readable = next((event for event in events if not event.flaw), None)
-    return replace(head, event=readable or (events[0] if events else head.event))
+    event = readable or (events[0] if events else head.event)
+    return replace(head, event=event, depth=gathered.depth, through=gathered.through)
 
 
 def _facts(gathered: Gathered) -> dict[str, Any]:

@@ -23,12 +23,15 @@ LARGEST_LISTED = 16_000_000
 @dataclass(frozen=True, slots=True)
 class Gathered:
     """What is sealed with one head: the first events in the order of positions, how many there are in all,
-    the sums over all of them by path, and the bytes that the events take."""
+    the sums over all of them by path, and the bytes that the events take. `depth` and `through` are those of
+    the delivery that rules have caused through the most links (see `deliveries`)."""
 
     events: tuple[ChangeEvent, ...]
     count: int
     sums: Mapping[str, Any]
     size: int
+    depth: int
+    through: tuple[str, ...]
 
 
 class Digests(Protocol):

@@ -81,7 +81,9 @@ class MemoryDigests:
         documents = [event.document for event in events if event.document is not None]
         totals = {path: _sum(value_at(document, path) for document in documents) for path in sums}
         listed = tuple(replace(event, before=None) for event in events[:most])
-        return Gathered(listed, len(events), totals if events else {}, sum(event.size for event in listed))
+        size = sum(event.size for event in listed)
+        deepest = max(rows, key=attrgetter("depth"), default=head)
+        return Gathered(listed, len(events), totals if events else {}, size, deepest.depth, deepest.through)
 
     def _open(self, partition: str, line: LineKey) -> list[Delivery]:
         rows = (record.delivery for record in self._records() if record.status in OPEN)

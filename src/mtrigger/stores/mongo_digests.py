@@ -101,10 +101,11 @@ class MongoDigests:
     async def gathered(self, head: Delivery, most: int, sums: Sequence[str]) -> Gathered:
         sealed = {"$match": {"open": True, **_place(head), "digest": head.id}}
         totals = {f"sum{place}": {"$sum": f"$event.document.{path}"} for place, path in enumerate(sums)}
-        group = {"$group": {"_id": None, "count": {"$sum": 1}, **totals}}
+        links = {"depth": {"$ifNull": ["$depth", 0]}, "through": {"$ifNull": ["$through", []]}}
+        group = {"$group": {"_id": None, "count": {"$sum": 1}, "deepest": {"$max": links}, **totals}}
         counted = await (await self._deliveries.aggregate([sealed, group])).to_list()
         if not counted:
-            return Gathered((), 0, {}, 0)
+            return Gathered((), 0, {}, 0, 0, ())
         in_order = {"$sort": {"position": ASCENDING}}
         rows = await self._page([sealed, in_order, {"$limit": most}, {"$set": _LISTED}])
         return Gathered(
@@ -112,6 +113,8 @@ class MongoDigests:
             counted[0]["count"],
             {path: counted[0][f"sum{place}"] for place, path in enumerate(sums)},
             sum(row["size"] for row in rows),
+            counted[0]["deepest"]["depth"],
+            tuple(counted[0]["deepest"]["through"]),
         )
 
     async def _page(self, stages: Sequence[Mapping[str, Any]]) -> list[Row]:
