@@ -1,9 +1,13 @@
 """`resolved:` through the installed command: one message when what a rule fired for is over."""
 
+import random
+from collections import Counter
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from pymongo import UpdateOne
 
 from acceptance.shop import Shop
 from support.command import Running
@@ -136,6 +140,39 @@ async def test_a_killed_process_knows_what_it_fired_for(shop: Shop) -> None:
 def again(shop: Shop, running: Running) -> Running:
     running.kill()
     return shop.watch()
+
+
+async def test_every_beginning_and_every_end_under_load_and_kills(shop: Shop) -> None:
+    """Each document's own history says what is owed for it, wherever the process dies."""
+    await tanks_with_images(shop)
+    low_rule(shop)
+    running = shop.watch()
+    tanks = shop.database.tanks
+    chance = random.Random(20261122)
+    histories = {number: [50] for number in range(40)}
+    await tanks.insert_many([{"_id": number, "level": 50, "open": True} for number in histories])
+    for turn in range(12):
+        for history in histories.values():
+            history.append(chance.choice((5, 6, 20, 30)))
+        await tanks.bulk_write(
+            [
+                UpdateOne({"_id": number}, {"$set": {"level": levels[-1]}})
+                for number, levels in histories.items()
+            ]
+        )
+        if turn % 3 == 0:
+            running = again(shop, running)
+    await all_read(shop)
+
+    steps = {number: list(pairwise(levels)) for number, levels in histories.items()}
+    begun = {number: sum(was >= 10 > level for was, level in some) for number, some in steps.items()}
+    ended = {number: sum(was < 10 <= level for was, level in some) for number, some in steps.items()}
+    rows = shop.deliveries.find({"rule": "low"}, {"event.key": 1, "action": 1})
+    owed = Counter([(row["action"], row["event"]["key"]["_id"]) async for row in rows])
+    assert owed == Counter(
+        {("webhook", number): count for number, count in begun.items()}
+        | {("resolved-webhook", number): count for number, count in ended.items()}
+    )
 
 
 async def test_what_is_read_again_ends_nothing_twice(shop: Shop) -> None:

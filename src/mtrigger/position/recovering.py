@@ -19,7 +19,7 @@ from mtrigger.errors import PositionError
 from mtrigger.faults import Fault, classify
 from mtrigger.position import rescanning
 from mtrigger.position.resuming import Resumption
-from mtrigger.rules import Rule
+from mtrigger.rules import Rule, with_endings
 from mtrigger.settings import Policy
 from mtrigger.stores.base import Checkpoint, Rescan, Store
 from mtrigger.stores.gaps import Gap
@@ -82,7 +82,8 @@ async def recover(
     gap = Gap(at.stream, at.cluster_time, until, why, policy, datetime.now(UTC))
     rescan: Rescan | None = None
     if policy == "rescan":
-        rescan = await _steadily(lambda: rescanning.begin(client, rules, policies.state_database, gap.id))
+        concerned = tuple(with_endings(rules))  # what stood may be over: the documents show that, too
+        rescan = await _steadily(lambda: rescanning.begin(client, concerned, policies.state_database, gap.id))
     if until > at.cluster_time:
         await store.gaps.record(gap)
     moved = replace(
