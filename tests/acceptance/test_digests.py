@@ -109,6 +109,17 @@ async def test_thousands_of_changes_are_one_mail_that_counts_them_all(shop: Shop
     assert await shop.deliveries.distinct("attempts") == [1]
 
 
+POSTED = """
+on: {collection: SHOP.orders, operations: [insert]}
+digest: {every: 1h, max: 3, sums: amount}
+do:
+  - webhook:
+      url: SINK/orders
+      body: >-
+        {{ count }} orders: {{ documents | map(attribute="order_id") | join(", ") }} and {{ more }} more,
+        {{ sums.amount }} in all
+"""
+
 DIES = """
 on: {collection: SHOP.orders, operations: [insert]}
 do:
@@ -350,6 +361,29 @@ async def _is_left_out(shop: Shop, amount: int) -> bool:
     await shop.orders.insert_one({"order_id": "probe", "amount": amount})
     found = {"event.document.order_id": "probe", "status": "suppressed"}
     return await shop.deliveries.find_one(found) is not None
+
+
+async def test_a_webhook_gets_the_digest(shop: Shop) -> None:
+    """Whatever a kind of action renders sees the same names."""
+    posted = POSTED.replace("SINK", shop.web.url)
+    shop.rule("digest", posted)
+    shop.watch()
+    await shop.orders.insert_many(orders(range(7)))
+    await eventually(lambda: stands(shop, {"pending": 7}))
+    shop.rule("digest", posted.replace(OPEN, CLOSED))
+    await eventually(lambda: stands(shop, {"delivered": 7}))
+    (request,) = shop.web.requests
+    total = sum(10_001 + n for n in range(7))
+    assert request.body.decode() == f"7 orders: SO-0, SO-1, SO-2 and 4 more, {total} in all"
+
+
+async def test_a_dry_run_shows_the_digest_and_sends_nothing(shop: Shop) -> None:
+    """In the store that forgets: windows close there as well."""
+    digest_rule(shop, "every: 1s")
+    running = shop.watch("--dry-run")
+    await shop.orders.insert_many(orders(range(5)))
+    running.wait_for_line(r"[1-5] big orders")
+    assert shop.messages() == []
 
 
 async def test_memory_does_not_grow_with_what_is_gathered(shop: Shop) -> None:
