@@ -258,6 +258,29 @@ MUTANTS = [
         test="tests/contract/test_rows_that_do_not_fit.py::"
         "test_a_row_stays_small_enough_for_the_history_of_its_attempts",
     ),
+    Mutant(
+        rule="what rules remember is durable after what it owes",
+        file="planner.py",
+        sound="        if owed:\n            owed = await self._traced(owed)\n",
+        broken="        await self._following.keep(change)\n"
+        "        if owed:\n            owed = await self._traced(owed)\n",
+        test="tests/unit/test_planner.py::test_first_what_is_owed_then_the_states_then_it_may_run",
+    ),
+    Mutant(
+        rule="an event that was read before begins and ends nothing",
+        file="standing/alerts.py",
+        sound="    if alert is not None and event.token <= alert.position:\n",
+        broken="    if False and alert is not None:\n",
+        test="tests/unit/test_following.py::test_batches_and_crashes_change_nothing",
+    ),
+    Mutant(
+        rule="no silence is told over a history that was lost",
+        file="watcher.py",
+        sound="            await self._planner.leap(self._position.cluster_time)\n",
+        broken="",
+        test="tests/faults/test_standing_over_gaps.py::"
+        "test_over_a_gap_ends_are_seen_by_the_rescan_and_no_silence_is_made_up",
+    ),
 ]
 
 

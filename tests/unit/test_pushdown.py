@@ -18,6 +18,7 @@ from mtrigger.events import ChangeEvent
 from mtrigger.matching import Matcher
 from mtrigger.pushdown import plan
 from mtrigger.pushdown.clauses import clauses
+from mtrigger.quiet import Absent
 from mtrigger.rules import Rule
 from support.recording import rule_on
 from support.samples import event_at
@@ -204,3 +205,17 @@ def test_the_cover_of_a_plan_speaks_of_no_document() -> None:
 
     assert "fullDocument" in str(plan(rules, STATE).match)
     assert not any(part in str(plan(rules, STATE).cover) for part in ("fullDocument", "updateDescription"))
+
+
+def test_changes_that_may_end_what_a_rule_fired_for_get_through() -> None:
+    """Whatever the document is then, and whatever the rule itself wants."""
+    low = rule_on("shop.orders", when="amount > 10000", operations=frozenset({"insert"}))
+    followed = replace(low, fields=("amount",), resolved=low.actions)
+    asked = {
+        operation for clause in clauses([followed]) if not clause.filter for operation in clause.operations
+    }
+
+    assert asked == {"update", "replace", "delete"}
+    assert plan([followed], "mtrigger").pre_images
+    assert not plan([low], "mtrigger").pre_images
+    assert plan([replace(followed, absent=Absent(60.0))], "mtrigger").match == plan([low], "mtrigger").match
