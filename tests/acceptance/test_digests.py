@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -221,8 +222,7 @@ async def test_killed_again_and_again_every_change_is_told_by_one_mail(shop: Sho
         running = shop.watch()
         for number in range(start, start + 100):
             await shop.orders.insert_one({"order_id": f"SO-{number}", "amount": 20_000, "region": number % 3})
-        already = len(shop.messages())
-        await eventually(lambda before=already: len(shop.messages()) > before)
+        await eventually(partial(_more_mails_than, shop, len(shop.messages())))
         await asyncio.sleep(chance.random() * 0.2)
         running.kill()
     shop.watch()
@@ -234,6 +234,10 @@ async def test_killed_again_and_again_every_change_is_told_by_one_mail(shop: Sho
             mails.setdefault(number, set()).add(mail["Message-ID"])
     assert sorted(mails) == sorted(f"SO-{n}" for n in range(600))
     assert {number: ids for number, ids in mails.items() if len(ids) > 1} == {}
+
+
+def _more_mails_than(shop: Shop, number: int) -> bool:
+    return len(shop.messages()) > number
 
 
 async def test_dead_letters_are_gathered_like_anything_else(shop: Shop) -> None:
@@ -375,6 +379,19 @@ async def test_a_webhook_gets_the_digest(shop: Shop) -> None:
     (request,) = shop.web.requests
     total = sum(10_001 + n for n in range(7))
     assert request.body.decode() == f"7 orders: SO-0, SO-1, SO-2 and 4 more, {total} in all"
+
+
+async def test_a_digest_of_one_has_the_shape_of_any_other(shop: Shop) -> None:
+    """The standard message of a webhook lists its only document, and tells number and sums."""
+    posted = re.sub(r" *body: >-\n(.*\n)*", "", POSTED).replace("SINK", shop.web.url)
+    shop.rule("digest", posted.replace(OPEN, CLOSED))
+    shop.watch()
+    await shop.orders.insert_one({"_id": 1, "order_id": "SO-1", "amount": 15_000})
+    await eventually(lambda: stands(shop, {"delivered": 1}))
+    (request,) = shop.web.requests
+    data = request.json()["data"]
+    assert (data["documents"], data["count"], data["more"]) == ([data["document"]], 1, 0)
+    assert data["sums"] == {"amount": 15_000}
 
 
 async def test_a_dry_run_shows_the_digest_and_sends_nothing(shop: Shop) -> None:

@@ -18,9 +18,8 @@ def standard_message(work: Work) -> dict[str, Any]:
 
 def standard_data(work: Work) -> dict[str, Any]:
     """Its `data`: the change, which delivery tells of it, whether what the rule fired for is over and since
-    when it was so, and how many like it were held back, if any; of
-    several documents together (what a schedule's query finds, what was gathered) the documents and their
-    number."""
+    when it was so, and how many like it were held back, if any; of several documents together (what a
+    schedule's query finds, what was gathered) the documents, their number and their sums."""
     scope = work.scope
     event = scope["event"]
     data = {
@@ -35,6 +34,8 @@ def standard_data(work: Work) -> dict[str, Any]:
     documents = scope["documents"]
     if len(documents) != 1 or documents[0] is not scope["document"]:
         data |= {name: scope[name] for name in ("documents", "count", "more")}
+    if sums := scope.get("sums"):
+        data["sums"] = sums
     if scope.get("resolved"):
         data["resolved"] = True
     if (since := scope.get("since")) is not None:

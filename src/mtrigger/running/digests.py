@@ -213,7 +213,9 @@ def _facts(gathered: Gathered) -> dict[str, Any]:
         if not event.flaw
     ]
     return {
-        "document": documents[0] if documents else {},
+        # Another object than the first of the list, so that a list of one is sent as a list (see
+        # `standard_message`): whoever reads digests need not tell them apart.
+        "document": {**documents[0]} if documents else {},
         "documents": documents,
         "count": gathered.count,
         "more": gathered.count - len(documents),

@@ -19,6 +19,12 @@ def test_several_documents_are_listed() -> None:
         assert (told["documents"], told["count"], told["more"]) == (documents, count, more)
 
 
+def test_sums_are_told() -> None:
+    """Of what was gathered."""
+    assert standard_data(work_for_document({}, sums={"amount": 17}))["sums"] == {"amount": 17}
+    assert "sums" not in standard_data(work_for_document({}))
+
+
 def test_what_happened_in_no_collection_has_no_namespace() -> None:
     """A schedule without a query."""
     event = {
