@@ -1,4 +1,4 @@
-"""The `active:` hours of a rule: whether it may speak now, and when it next may."""
+"""The `active:` hours of a rule: whether it may speak now, since when, and when it next may."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -15,6 +15,18 @@ def opens_in(active: Active, now: datetime) -> float:
     Days and hours are those of the wall clocks in the rule's time zone, which may be put forward or back.
     Where clocks show a time twice, hours begin and end at the first; where they skip it, when they skip it.
     """
+    begins = _window(active, now)
+    return max(0.0, (begins - now).total_seconds())
+
+
+def open_for(active: Active, now: datetime) -> float:
+    """Seconds since the hours that `now` lies in have begun; 0 outside of them."""
+    begins = _window(active, now)
+    return max(0.0, (now - begins).total_seconds())
+
+
+def _window(active: Active, now: datetime) -> datetime:
+    """When the hours begin that `now` lies in, or the next ones."""
     first = now.astimezone(active.zone).date() - timedelta(days=1)
     for ahead in range(_DAYS_AHEAD + 1):
         day = first + timedelta(days=ahead)
@@ -24,7 +36,7 @@ def opens_in(active: Active, now: datetime) -> float:
         begins = _moment(day, active.start, active.zone)
         ends = _moment(day + timedelta(days=over_midnight), active.end, active.zone)
         if begins < ends and now < ends:
-            return max(0.0, (begins - now).total_seconds())
+            return begins
     raise AssertionError("a rule is active on one day of the week at least")
 
 

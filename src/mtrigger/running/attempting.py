@@ -17,6 +17,7 @@ from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Retrying
 from mtrigger.effects import Effect
 from mtrigger.errors import MtriggerError, PermanentError, RetryLater
 from mtrigger.events import ChangeEvent
+from mtrigger.gates.hours import open_for
 from mtrigger.retry import after_failure
 from mtrigger.rules import CONCURRENCY, Rule
 from mtrigger.scopes import work_for
@@ -113,7 +114,7 @@ async def outcome_of(
 
 def _waiting(runner: Runner, delivery: Delivery, down: DestinationDown) -> Held | Dead:
     """What waits for a destination is asked about again when it is too old to wait on."""
-    age, longest = steady_time.seconds_since(delivery.created_at), runner.rule.retry.max_age
+    age, longest = _age(runner, delivery), runner.rule.retry.max_age
     if age >= longest:
         return Dead(storable(f"{down} (gave up: older than {longest:g} s)"))
     return Held(longest - age, str(down), down.destination)
@@ -121,8 +122,17 @@ def _waiting(runner: Runner, delivery: Delivery, down: DestinationDown) -> Held 
 
 def _failed(runner: Runner, delivery: Delivery, error: BaseException) -> Retrying | Dead:
     chance = random.random()  # noqa: S311 - jitter
-    age, policy = steady_time.seconds_since(delivery.created_at), runner.rule.retry
+    age, policy = _age(runner, delivery), runner.rule.retry
     return after_failure(delivery, error, describe(error), policy, age, datetime.now(UTC), chance)
+
+
+def _age(runner: Runner, delivery: Delivery) -> float:
+    """How many seconds the delivery has been owed. Waiting for the rule's hours to begin does not make it old:
+    what was held over a weekend is not given up when the first attempt on Monday fails."""
+    age, active = steady_time.seconds_since(delivery.created_at), runner.rule.active
+    if active is None or active.otherwise != "hold":
+        return age
+    return min(age, open_for(active, datetime.now(UTC)))
 
 
 def loaded(delivery: Delivery, runner: Runner | None) -> Delivery:

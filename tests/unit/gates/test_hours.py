@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtrigger.gates.hours import opens_in
+from mtrigger.gates.hours import open_for, opens_in
 from mtrigger.quiet import Active
 
 ALL_DAYS = frozenset(range(7))
@@ -80,3 +80,19 @@ def test_the_hours_have_begun_when_they_were_said_to(
     assert opens_in(active, moment + timedelta(seconds=wait)) == 0
     if wait:
         assert opens_in(active, moment + timedelta(seconds=wait - 1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("active", "now", "seconds"),
+    [
+        (hours("09:00-18:00", "UTC"), "2026-01-30T08:59:59+00:00", 0),
+        (hours("09:00-18:00", "UTC"), "2026-01-30T09:00:00+00:00", 0),
+        (hours("09:00-18:00", "UTC"), "2026-01-30T10:00:00+00:00", 3600),
+        (hours("09:00-18:00", "UTC"), "2026-01-30T18:00:00+00:00", 0),
+        (hours("22:00-06:00", "UTC", WEEKDAYS), "2026-01-31T05:00:00+00:00", 7 * 3600),
+        (hours("09:00-18:00", "Asia/Seoul"), "2026-01-30T00:30:00+00:00", 1800),
+    ],
+)
+def test_how_long_the_hours_have_lasted(active: Active, now: str, seconds: float) -> None:
+    """Nothing outside of them."""
+    assert open_for(active, datetime.fromisoformat(now)) == seconds
