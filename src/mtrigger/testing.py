@@ -17,11 +17,11 @@ from pathlib import Path
 
 from mtrigger.actions.services import Services
 from mtrigger.events import ChangeEvent, Document
-from mtrigger.examples import example_namespace, made_event
-from mtrigger.judging import ActionPreview, Judgement, judge, previews
 from mtrigger.loading import RuleSet, load
-from mtrigger.rule_tests import ExampleResult, check_examples
 from mtrigger.rules import Operation, Rule
+from mtrigger.trying.examples import example_namespace, made_event
+from mtrigger.trying.judging import ActionPreview, Judgement, judge, previews
+from mtrigger.trying.rule_tests import ExampleResult, check_examples
 
 __all__ = [
     "ActionPreview",

@@ -10,9 +10,9 @@ from bson.int64 import Int64
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtrigger.examples import difference, made_event, read_document, read_events
 from mtrigger.planning import filled_in
 from mtrigger.resume_tokens import cluster_time_of
+from mtrigger.trying.examples import difference, made_event, read_document, read_events
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
 

@@ -8,7 +8,6 @@ from typing import Any, Self
 import click
 from bson.timestamp import Timestamp
 
-from mtrigger.backtesting import Account, Backtest, Shown
 from mtrigger.cli.addresses import watched_uri
 from mtrigger.cli.connecting import run, watched
 from mtrigger.cli.judgements import preview_json, preview_lines
@@ -17,6 +16,7 @@ from mtrigger.loading import RuleSet
 from mtrigger.partitions import partitions
 from mtrigger.position.replaying import Replay, Stretch
 from mtrigger.rules import Collections
+from mtrigger.trying.backtesting import Account, Backtest, Shown
 
 
 def backtest(loaded: RuleSet, services: Any, given: Mapping[str, Any], *, as_json: bool) -> int:

@@ -6,9 +6,9 @@ from typing import Any
 from mtrigger.cli.output import one_line, printable, relaxed
 from mtrigger.conditions import Trace
 from mtrigger.events import ChangeEvent
-from mtrigger.judging import ActionPreview, Demand, Judgement
-from mtrigger.rule_tests import ExampleResult
 from mtrigger.rules import RuleTest
+from mtrigger.trying.judging import ActionPreview, Demand, Judgement
+from mtrigger.trying.rule_tests import ExampleResult
 
 _LONGEST_SUMMARY = 100
 

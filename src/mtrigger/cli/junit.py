@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from mtrigger.cli.judgements import example_summary, reasons
 from mtrigger.cli.output import printable
-from mtrigger.rule_tests import ExampleResult
+from mtrigger.trying.rule_tests import ExampleResult
 
 
 def write_junit(file: Path, results: Sequence[ExampleResult]) -> None:

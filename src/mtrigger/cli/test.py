@@ -148,7 +148,7 @@ def _chosen(rules: Sequence[Rule], names: Iterable[str]) -> tuple[Rule, ...]:
 def _run_examples(loaded: RuleSet, junit: Path | None, *, as_json: bool) -> int:
     from mtrigger.cli import judgements
     from mtrigger.cli.output import counted, print_json, say
-    from mtrigger.rule_tests import check_examples
+    from mtrigger.trying.rule_tests import check_examples
 
     services = _services(loaded)
     results = [result for rule in loaded.rules for result in check_examples(rule, services)]
@@ -182,7 +182,7 @@ def _write_junit(file: Path, results: Sequence[Any]) -> None:
 def _judge_events(loaded: RuleSet, given: dict[str, Any], *, as_json: bool) -> int:
     from mtrigger.cli import judgements
     from mtrigger.cli.output import print_json, say
-    from mtrigger.judging import judge, previews
+    from mtrigger.trying.judging import judge, previews
 
     services = _services(loaded)
     listed = []
@@ -229,7 +229,7 @@ def _events(rules: Sequence[Rule], given: dict[str, Any]) -> list[tuple[Any, Seq
     """The events in the options, each with the rules to hold it against. Raises UsageError, SettingsError."""
     from mtrigger import schedules
     from mtrigger.errors import SettingsError
-    from mtrigger.examples import example_namespace, made_dead_letter, made_event, read_events
+    from mtrigger.trying.examples import example_namespace, made_dead_letter, made_event, read_events
 
     if given["event_file"] is not None:
         try:
@@ -268,7 +268,7 @@ def _change(given: dict[str, Any]) -> _Change:
 
 
 def _document(given: dict[str, Any], name: str) -> dict[str, Any]:
-    from mtrigger.examples import read_document
+    from mtrigger.trying.examples import read_document
 
     try:
         return read_document(given[name])

@@ -127,8 +127,8 @@ def _failed(runner: Runner, delivery: Delivery, error: BaseException) -> Retryin
 
 
 def _age(runner: Runner, delivery: Delivery) -> float:
-    """How many seconds the delivery has been owed. Waiting for the rule's hours to begin does not make it old:
-    what was held over a weekend is not given up when the first attempt on Monday fails."""
+    """How many seconds the delivery has been owed. Waiting for the rule's hours does not make it old: what
+    was held over a weekend is not given up when the first attempt on Monday fails."""
     age, active = steady_time.seconds_since(delivery.created_at), runner.rule.active
     if active is None or active.otherwise != "hold":
         return age

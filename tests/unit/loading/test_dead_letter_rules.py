@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mtrigger.pushdown import explain, plan
-from mtrigger.rule_tests import check_examples
+from mtrigger.trying.rule_tests import check_examples
 from support.rules_folder import SMALLEST, RulesFolder
 
 DO = "do: [{log: x}]\n"

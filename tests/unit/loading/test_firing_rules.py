@@ -4,7 +4,7 @@ import pytest
 
 from mtrigger.conditions import parse
 from mtrigger.quiet import Absent
-from mtrigger.rule_tests import check_examples
+from mtrigger.trying.rule_tests import check_examples
 from support.rules_folder import RulesFolder
 
 ON = "on: {collection: shop.tanks}\n"

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from bson.decimal128 import Decimal128
 
-from mtrigger.rule_tests import check_examples
+from mtrigger.trying.rule_tests import check_examples
 from support.rules_folder import RulesFolder
 
 DO = "do: [{log: a line}]\n"

@@ -13,11 +13,11 @@ from mtrigger import schedules
 from mtrigger.actions.services import Services
 from mtrigger.errors import Mistake, RulesError
 from mtrigger.events import DEAD_LETTER, SCHEDULE, ChangeEvent
-from mtrigger.examples import example_namespace, made_dead_letter, made_event
-from mtrigger.judging import ActionPreview, Judgement, judge_enabled, previews
 from mtrigger.rules import Rule, RuleTest
 from mtrigger.templates import Templates
-from mtrigger.trials import Trial, Tried
+from mtrigger.trying.examples import example_namespace, made_dead_letter, made_event
+from mtrigger.trying.judging import ActionPreview, Judgement, judge_enabled, previews
+from mtrigger.trying.trials import Trial, Tried
 
 
 @dataclass(frozen=True, slots=True)

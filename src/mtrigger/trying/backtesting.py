@@ -13,11 +13,11 @@ from typing import Any
 
 from mtrigger.actions.services import Services
 from mtrigger.deliveries import Delivery
-from mtrigger.judging import ActionPreview, previews
 from mtrigger.position.replaying import Replay, Stretch
 from mtrigger.rules import Rule
 from mtrigger.schedules import times_after
-from mtrigger.trials import Came, Trial
+from mtrigger.trying.judging import ActionPreview, previews
+from mtrigger.trying.trials import Came, Trial
 
 MOST_TIMES = 100_000
 """Times of a schedule that are counted."""
