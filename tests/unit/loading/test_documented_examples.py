@@ -1,4 +1,4 @@
-"""Every example in docs/rules.md is a rule that loads."""
+"""Every example in docs/rules.md is a rule that loads, and does what its own `tests:` say."""
 
 import re
 import sys
@@ -7,11 +7,24 @@ from pathlib import Path
 
 import pytest
 
+from mtrigger.testing import check_examples
 from support.rules_folder import SMALLEST, RulesFolder
 
 PAGE = Path(__file__).parents[3] / "docs" / "rules.md"
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 KEYS = re.findall(r"^### `(\w+)`$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+
+(CHANNELS,) = (example for example in EXAMPLES if re.search(r"^channels:$", example, re.MULTILINE))
+"""Rules of the page use them."""
+
+ENVIRON = {
+    "API_TOKEN": "token",
+    "SHOP_SMTP_URL": "smtp://shop:password@mail.shop.example:587",
+    "SLACK_URL": "https://hooks.slack.example/services/T000/B000/token",
+    "TEAMS_URL": "https://teams.example/workflows/token",
+    "NEW_SECRET": "the new one",
+    "OLD_SECRET": "the old one",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +34,7 @@ def _modules() -> Iterator[None]:
         sys.modules.pop(name, None)
 
 
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Apprise's own
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_of_the_documentation_loads(
     folder: RulesFolder, example: str, monkeypatch: pytest.MonkeyPatch
@@ -36,6 +50,7 @@ def test_an_example_of_the_documentation_loads(
     secret = folder.directory / "secret"
     secret.write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")
     example = example.replace("/run/secrets/webhook", str(secret))
+    folder.write("_defaults.yaml", CHANNELS)
     if "_defaults.yaml" in example:
         folder.write("_defaults.yaml", example)
         example = ""
@@ -45,7 +60,14 @@ def test_an_example_of_the_documentation_loads(
         if not re.search(f"^{line[:3]}", example, re.MULTILINE):
             example += f"\n{line}"
     folder.write("example.yaml", example)
-    assert len(folder.load({"API_TOKEN": "token"}).rules) == 1
+    rules = folder.load(ENVIRON).rules
+    assert len(rules) == len(re.findall(r"^---$", example, re.MULTILINE)) + 1
+    assert [str(result) for rule in rules for result in check_examples(rule) if not result.passed] == []
+
+
+def test_there_are_examples_with_tests() -> None:
+    """Else half of the test above holds for nothing."""
+    assert sum("\ntests:\n" in example for example in EXAMPLES) > 3
 
 
 def test_every_key_has_its_section() -> None:
