@@ -241,7 +241,7 @@ def test_an_update_without_a_document_is_judged_on_what_it_set(rules: Rules) -> 
         (["--document", "[1]"], 2, "a document is expected"),
         (["--document", "{}", "--before", "{}", "--operation", "insert"], 2, "no document before it"),
         (["--before", "{}"], 2, "--document"),
-        (["--document", "{}", "--event", "-"], 2, "either --event or --document"),
+        (["--document", "{}", "--event", "-"], 2, "pass one of --event, --document"),
         (["--document", "{}", "--collection", "orders"], 2, "database.collection"),
         (["--event", "nowhere.json"], 2, "does not exist"),
         (["--event", "-"], 64, "not Extended JSON"),
