@@ -92,10 +92,12 @@ class Digests:
     async def load(self, key: LineKey, line: Windows, runner: Runner | None) -> None:
         """Load the heads of what is gathered in the outbox, once everything there has its place."""
         asked, mark = line.asking()
-        await self._rows.complete(self._partition, key)
-        while strays := await self._rows.strays(self._partition, key, line.lanes, MOVED_AT_ONCE):
-            per = line.digest.per
-            await self._rows.move({stray.id: gathered_lane(stray.event, per) for stray in strays})
+        if line.has_strays:
+            line.has_strays = False
+            await self._rows.complete(self._partition, key)
+            while strays := await self._rows.strays(self._partition, key, line.lanes, MOVED_AT_ONCE):
+                per = line.digest.per
+                await self._rows.move({stray.id: gathered_lane(stray.event, per) for stray in strays})
         heads = await self._rows.heads(self._partition, key, line.lanes, asked)
         line.take_heads([loaded(head, runner) for head in heads], asked, mark)
 

@@ -30,12 +30,16 @@ class Windows(Line):
         *,
         behind: str | None = None,
     ) -> None:
-        """An empty line, as `Line`. `closes_at` says when the window of a head closes, in steady time."""
+        """An empty line, as `Line`. `closes_at` says when the window of a head closes, in steady time.
+
+        `has_strays` is whether rows may lie in other lanes of the outbox, or half settled by an earlier life.
+        """
         super().__init__(capacity, behind=behind)
         self.digest = digest
         self.lanes = gathering(digest.per)
         self._closes_at = closes_at
         self._following: dict[str, Delivery] = {}
+        self.has_strays = self.incomplete
 
     def will_take(self, number: int) -> bool:
         """Never: what is gathered needs no room."""
@@ -45,7 +49,8 @@ class Windows(Line):
         """Take note of a delivery that has just become durable: it begins a window, or goes with one."""
         lane = delivery.lane
         if not lane.startswith(self.lanes):
-            self._leave(delivery)  # it was stored for the rule as it was before
+            self.has_strays = True  # it was stored for the rule as it was before
+            self._leave(delivery)
         elif lane not in self._lanes:
             if self.room and not self.incomplete:
                 self._begin(delivery)
