@@ -1,4 +1,4 @@
-"""Every example in docs/rules.md is a rule that loads, and does what its own `tests:` say."""
+"""Every example in docs/rules.md and docs/testing-rules.md is a rule that loads and does what its `tests:` say."""
 
 import re
 import sys
@@ -10,9 +10,10 @@ import pytest
 from mtrigger.testing import check_examples
 from support.rules_folder import SMALLEST, RulesFolder
 
-PAGE = Path(__file__).parents[3] / "docs" / "rules.md"
-EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-KEYS = re.findall(r"^### `(\w+)`$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE, TESTING = ((DOCS / name).read_text(encoding="utf-8") for name in ("rules.md", "testing-rules.md"))
+EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", PAGE + TESTING, re.MULTILINE | re.DOTALL)
+KEYS = re.findall(r"^### `(\w+)`$", PAGE, re.MULTILINE)
 
 (CHANNELS,) = (example for example in EXAMPLES if re.search(r"^channels:$", example, re.MULTILINE))
 """Rules of the page use them."""
