@@ -281,6 +281,36 @@ MUTANTS = [
         test="tests/faults/test_standing_over_gaps.py::"
         "test_over_a_gap_ends_are_seen_by_the_rescan_and_no_silence_is_made_up",
     ),
+    Mutant(
+        rule="a digest that was tried is the same digest after a crash",
+        file="stores/mongo_digests.py",
+        sound='"follows": {"$ne": ["$digest", "$_id"]}',
+        broken='"follows": True',
+        test="tests/contract/test_digests.py::test_a_head_that_was_tried_stays_the_head",
+    ),
+    Mutant(
+        rule="what came of a digest becomes of what was sealed with it, and of nothing else",
+        file="stores/outcomes.py",
+        sound='            "digest": head.id,\n',
+        broken="",
+        test="tests/contract/test_digests.py::"
+        "test_what_a_digest_came_to_becomes_of_all_that_is_sealed[mongo-delivered]",
+    ),
+    Mutant(
+        rule="what comes while a digest is sent is in the next one",
+        file="running/windows.py",
+        sound="            self._following.setdefault(lane, _head(delivery))\n",
+        broken="            pass\n",
+        test="tests/unit/test_windows.py::test_what_comes_while_a_digest_is_sent_begins_the_next_window",
+    ),
+    Mutant(
+        rule="what was left out as it came is in no digest",
+        file="running/digests.py",
+        sound="        await self._settler.flush()\n        return await self._rows.seal(head)\n",
+        broken="        return await self._rows.seal(head)\n",
+        test="tests/integration/test_digests.py::"
+        "test_what_is_left_out_as_it_comes_is_in_no_digest_that_closes_at_once",
+    ),
 ]
 
 
