@@ -1,4 +1,4 @@
-"""Every example in docs/rules.md and docs/testing-rules.md is a rule that loads and does what its `tests:` say."""
+"""Every example in docs/rules.md and docs/testing-rules.md loads, and does what its own `tests:` say."""
 
 import re
 import sys
