@@ -1,4 +1,4 @@
-"""docs/faults.md and docs/guarantees.md name only tests that exist, and leave out no fault."""
+"""docs/faults.md and docs/guarantees.md name only tests that exist, and all faults; links lead somewhere."""
 
 import ast
 import re
@@ -12,6 +12,18 @@ FAULTS = (PROJECT / "docs" / "faults.md").read_text(encoding="utf-8")
 GUARANTEES = (PROJECT / "docs" / "guarantees.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| (\d+) \| (.+?) \| (.+) \|$", FAULTS, re.MULTILINE)
 NAMED = sorted(set(re.findall(r"`([a-z_/]+\.py)::(test_\w+)`", FAULTS + GUARANTEES)))
+PAGES = [
+    *sorted((PROJECT / "docs").glob("*.md")),
+    *(PROJECT / f"{name}.md" for name in ("README", "CONTRIBUTING")),
+]
+
+
+@cache
+def places_in(page: Path) -> set[str]:
+    """What a link into a page may name: its headings, as GitHub writes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @cache
@@ -38,3 +50,16 @@ def test_every_promise_names_its_test() -> None:
 def test_a_test_that_is_named_exists(file: str, name: str) -> None:
     """A renamed test must be renamed here, too."""
     assert name in names_in(file)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """To a file of the project, and to a heading that is there."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in link:
+            continue
+        name, _, place = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        assert not place or place in places_in(target), link
