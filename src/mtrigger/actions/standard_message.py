@@ -8,7 +8,7 @@ from mtrigger.templates import printed
 
 
 def standard_message(work: Work) -> dict[str, Any]:
-    """The payload of section "webhook" in docs/rules.md."""
+    """The payload of section "Webhooks: what is sent" in docs/actions.md."""
     return {
         "type": work.rule,
         "timestamp": printed(work.scope["event"]["time"]),
