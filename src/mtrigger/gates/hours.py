@@ -5,7 +5,9 @@ from zoneinfo import ZoneInfo
 
 from mtrigger.quiet import Active
 
-_DAYS_AHEAD = 8
+_DAYS_AHEAD = 21
+"""Far enough for a rule of one day a week, whose hours clocks may skip that day."""
+
 _NEAR = timedelta(seconds=1)
 
 

@@ -12,6 +12,7 @@ from mtrigger.quiet import Active
 
 ALL_DAYS = frozenset(range(7))
 WEEKDAYS = frozenset(range(5))
+SUNDAYS = frozenset({6})
 
 
 def hours(text: str, zone: str, days: frozenset[int] = ALL_DAYS) -> Active:
@@ -48,6 +49,9 @@ def hours(text: str, zone: str, days: frozenset[int] = ALL_DAYS) -> Active:
         (hours("01:00-02:30", "Europe/Berlin"), "2026-03-29T01:59:59+01:00", 0),
         (hours("01:00-02:30", "Europe/Berlin"), "2026-03-29T03:00:00+02:00", 22 * 3600),
         (hours("02:10-02:50", "Europe/Berlin"), "2026-03-29T01:00:00+01:00", (24 - 1 + 1) * 3600 + 600),
+        # The only hours of the week are skipped: the next ones are a week later.
+        (hours("02:15-02:45", "Europe/Berlin", SUNDAYS), "2026-03-28T12:00:00+00:00", 180.25 * 3600),
+        (hours("02:15-02:45", "Europe/Berlin", SUNDAYS), "2026-03-22T05:00:00+00:00", 331.25 * 3600),
         # Berlin, 25 October 2026: two o'clock comes twice.
         (hours("09:00-18:00", "Europe/Berlin"), "2026-10-24T20:00:00+02:00", 14 * 3600),
         (hours("02:30-04:00", "Europe/Berlin"), "2026-10-25T02:30:00+02:00", 0),
