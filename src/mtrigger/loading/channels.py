@@ -50,6 +50,17 @@ def kind_of(channel: Node | None) -> tuple[str, Entry] | None:
     return next(iter(channel.entries.items()))
 
 
+def without_settings(channels: Mapping) -> Mapping:
+    """The same names, with nothing behind them: what stands there is wrong, and is reported already."""
+    return Mapping(
+        channels.place,
+        {
+            name: Entry(entry.place, Scalar(entry.place, None, "", "", entry.place.index))
+            for name, entry in channels.entries.items()
+        },
+    )
+
+
 def over_channel(channel: Entry, own: Entry, shorthand: str) -> Entry:
     """The settings of a channel with those of the rule over them. Nothing at all is fine; a bare value is the
     `shorthand` setting of the kind, if it has one."""

@@ -51,7 +51,8 @@ def compile_rule(draft: Draft, name: str, templates: Templates, report: Report) 
         check_firing(model, draft.node, condition, report)
     schedule = compile_schedule(model, draft.node, report) if model is not None else None
     entries = compile_actions(draft, templates, report)
-    resolved = compile_actions(draft, templates, report, "resolved")
+    taken = [action.name for action in entries]
+    resolved = compile_actions(draft, templates, report, "resolved", taken)
     tests = compile_tests(model, draft.node, report) if model else ()
     if model is None or len(report.mistakes) > before:
         return None

@@ -1,6 +1,6 @@
 """The `do` of a rule file to actions: kinds found, settings checked, with the templates they use."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Literal
@@ -28,9 +28,14 @@ class Draft:
 
 
 def compile_actions(
-    draft: Draft, templates: Templates, report: Report, key: Literal["do", "resolved"] = "do"
+    draft: Draft,
+    templates: Templates,
+    report: Report,
+    key: Literal["do", "resolved"] = "do",
+    taken: Collection[str] = (),
 ) -> tuple[RuleAction, ...]:
-    """What stands in the draft's `do` or `resolved`, every action checked; mistakes go to `report`."""
+    """What stands in the draft's `do` or `resolved`, every action checked; mistakes go to `report`. `taken`
+    are names that other actions of the rule have: deliveries are told apart by the name of their action."""
     do = draft.node.get(key)
     if do is None:
         return ()
@@ -41,7 +46,7 @@ def compile_actions(
     if not items:
         report.add(do.place, f"`{key}` is empty: a rule needs an action")
     numbers: dict[str, int] = {}
-    entries = []
+    entries: list[RuleAction] = []
     for place, item in enumerate(items):
         within = (key, place) if isinstance(do, Sequence) else (key,)
         found = _kind_and_settings(item, within, draft.channels, report)
@@ -59,6 +64,12 @@ def compile_actions(
             reads = definition.reads(part, templates)
             writes = definition.writes(part)
             name = name if key == "do" else f"{key}-{name}"
+            if name in taken or any(name == entry.name for entry in entries):
+                report.add(
+                    item.place,
+                    f"another action of this rule is called `{name}`, too: the second `sales` is `sales-2`, "
+                    "and `log` in `resolved` is `resolved-log`. Give the channel another name",
+                )
             entries.append(RuleAction(name, kind, part, part.concurrency, reads, writes))
     return tuple(entries)
 
@@ -92,6 +103,8 @@ def _kind_and_settings(
     if name in actions.KINDS:
         return name, name, entry
     channel = kind_of(channels.get(name)) if channels is not None else None
+    if channel is None and name in names(channels):
+        return None  # the channel itself is wrong, which is reported where it stands
     if channel is None:
         report.add(entry.place, unknown_name(name, tuple(names(channels))))
         return None

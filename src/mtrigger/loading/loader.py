@@ -7,14 +7,14 @@ say themselves.
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mtrigger import actions
 from mtrigger.actions.third_party import BrokenKindError
 from mtrigger.errors import Mistake, RulesError, SettingsError
 from mtrigger.loading import nodes
-from mtrigger.loading.channels import check_channels, unknown_name
+from mtrigger.loading.channels import check_channels, unknown_name, without_settings
 from mtrigger.loading.compiling import compile_rule, name_of
 from mtrigger.loading.doing import Draft
 from mtrigger.loading.interpolation import Surroundings, fill_in
@@ -132,9 +132,12 @@ class _Loading:
             return inherited
         if len(documents) > 1:
             self._report.add(documents[1].place, "the defaults of a folder are one document")
-        if not self._check_defaults(documents[0]):
-            return inherited
         own = documents[0]
+        if not self._check_defaults(own):
+            # Rules that name its channels have nothing wrong because of that.
+            known = _mapping(own, "channels")
+            mute = without_settings(known) if known is not None else None
+            return replace(inherited, channels=_merged(inherited.channels, mute))
         return _Defaults(
             _merged(inherited.rule, own.without("actions", "channels")),
             _merged(inherited.actions, _mapping(own, "actions")),

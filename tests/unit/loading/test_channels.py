@@ -113,3 +113,30 @@ def test_what_a_channel_lacks_is_told_at_the_rule_that_uses_it(folder: RulesFold
     folder.write("rule.yaml", RULE + "  - ops\n")
     (mistake,) = folder.mistakes(ENVIRON)
     assert mistake == "rule.yaml:3:5: `do[0].ops.url` is missing"
+
+
+def test_a_broken_channel_is_no_mistake_of_the_rules_that_use_it_or_another_one(folder: RulesFolder) -> None:
+    """One mistake is told once: nobody is sent to look for channels that stand there."""
+    text = "channels:\n  ops: {webhook: {ulr: x}}\n  sales: {email: {to: sales@example.com}}\n"
+    folder.write("_defaults.yaml", text)
+    folder.write("rule.yaml", RULE + "  - ops\n  - ops: {url: http://example.com}\n  - sales: {text: x}\n")
+    (mistake,) = folder.mistakes(ENVIRON)
+    assert mistake.startswith("_defaults.yaml:2:19: unknown key `ulr`")
+
+
+@pytest.mark.parametrize(
+    ("actions", "place", "name"),
+    [
+        pytest.param("do: [sales, sales, sales-2]", "2:20", "sales-2", id="numbered"),
+        pytest.param("do: [sales-2, sales, sales]", "2:22", "sales-2", id="numbered later"),
+        pytest.param("do: [resolved-log]\nresolved: [log: over]", "3:12", "resolved-log", id="resolved"),
+    ],
+)
+def test_no_two_actions_of_a_rule_have_one_name(
+    folder: RulesFolder, actions: str, place: str, name: str
+) -> None:
+    """Deliveries go by it: of two with the same name only one would ever be made."""
+    lines = [f"  {channel}: {{log: {{message: x}}}}\n" for channel in ("sales", "sales-2", "resolved-log")]
+    folder.write("_defaults.yaml", "channels:\n" + "".join(lines))
+    (mistake,) = folder.mistakes_in(f"on: {{collection: shop.orders}}\n{actions}\nwhen: a > 1\n")
+    assert mistake.startswith(f"{place}: another action of this rule is called `{name}`, too")
