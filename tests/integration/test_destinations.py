@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, closing
 import aiohttp
 import pytest
 
-from mtrigger.actions.breaker import FAILURES
+from mtrigger.actions.breaker import FAILURES, LONGEST_PAUSE
 from mtrigger.actions.breakers import Breakers, DestinationDown
 from mtrigger.actions.http import HttpPool, Request
 from mtrigger.actions.smtp import MailNotSent, SmtpPool, SmtpServer
@@ -192,6 +192,16 @@ async def test_a_host_without_anybody_behind_it_is_down(
             await pool.send(Request("POST", http_sink.url + "/other", {}, b""), 1)
         for hidden in ("pass-word", "token", "1234"):
             assert hidden not in str(down.value)
+
+
+async def test_a_host_that_asks_for_time_is_not_probed_before(http_sink: HttpSink) -> None:
+    """Many deliveries open its breaker at once; its probes have to wait as each of them would."""
+    http_sink.answer_always(Answer(503, {"Retry-After": "1800"}))
+    async with http() as (pool, breakers):
+        await ask(pool, http_sink.url)
+        with pytest.raises(DestinationDown) as down:
+            breakers.check(http_sink.url)
+        assert down.value.retry_in > 2 * LONGEST_PAUSE
 
 
 async def test_a_host_nobody_listens_at_is_down() -> None:

@@ -4,7 +4,8 @@ Closed, everybody may. After `FAILURES` failures in a row it is open: nobody may
 it is half-open: the first who asks is the probe, and all others wait for what comes of it.
 
 Pure: the clock and chance are arguments. Promises: never two probes at once; a probe that ends, in whatever
-way, gives its place to the next; pauses grow up to `LONGEST_PAUSE`.
+way, gives its place to the next; pauses grow up to `LONGEST_PAUSE`, and are longer only where the
+destination asks for it.
 """
 
 FAILURES = 5
@@ -13,7 +14,8 @@ business of the one delivery it happened to. Each of these costs an attempt, so 
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
-"""Seconds from one probe to the next: what comes back is found within a minute."""
+"""Seconds from one probe to the next: what comes back is found within a minute, unless it has asked to be
+left alone for longer."""
 
 
 class Attempt:
@@ -67,8 +69,9 @@ class Breaker:
         self.failures = self._pauses = 0
         self.probe_at = self._probe = None
 
-    def failed(self, attempt: Attempt, why: str, now: float, chance: float) -> None:
-        """`attempt` did not get through. `chance` is uniform in [0, 1).
+    def failed(self, attempt: Attempt, why: str, now: float, chance: float, asked: float = 0.0) -> None:
+        """`attempt` did not get through. `chance` is uniform in [0, 1); `asked` are the seconds for which
+        the destination itself asks to be left alone: it is not probed earlier.
 
         What began before the breaker opened says nothing new.
         """
@@ -77,7 +80,7 @@ class Breaker:
         self.why = why
         self.failures += 1
         if self.is_open or self.failures >= FAILURES:
-            self.probe_at = now + pause(self._pauses, chance)
+            self.probe_at = now + max(asked, pause(self._pauses, chance))
             self._pauses += 1
             self._probe = None
 

@@ -198,6 +198,7 @@ class Reaching:
         self._breakers = breakers
         self._destination = destination
         self._why: str | None = None
+        self._asked = 0.0
 
     def __enter__(self) -> Self:
         self._breaker, self._attempt = self._breakers.begin(self._destination)
@@ -207,9 +208,10 @@ class Reaching:
         """It is there: whatever it said, it was an answer."""
         self._why = ""
 
-    def failed(self, why: str) -> None:
-        """It is not there, because of `why`."""
+    def failed(self, why: str, asked: float = 0.0) -> None:
+        """It is not there, because of `why`; `asked` as for `Breaker.failed`."""
         self._why = redact_uri(why) or "no reason is known"
+        self._asked = asked
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -221,7 +223,7 @@ class Reaching:
         elif not why:
             breaker.succeeded()
         else:
-            breaker.failed(attempt, why, clock(), random.random())  # noqa: S311 - jitter
+            breaker.failed(attempt, why, clock(), random.random(), self._asked)  # noqa: S311 - jitter
         self._breakers.ended(self._destination, breaker)
         if probed and why:
             raise DestinationDown(self._destination, breaker.wait(clock()), why) from error

@@ -4,18 +4,21 @@ Three promises. Waiting costs no attempt: a request's time begins when it has it
 out by host, so a slow receiver holds up no more than its own. And a kept connection that the receiver closed
 in the meantime is no failure: a request whose connection breaks before the answer goes out once more, on
 another one and with the same `webhook-id`. And a host that is down is left alone (`breakers.py`): its breaker
-counts what does not get through to it, and answers of a gateway that finds nobody behind it.
+counts what does not get through to it, and answers of a gateway that finds nobody behind it; a `Retry-After`
+in such an answer holds for its probes, too.
 """
 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from mtrigger.actions.breakers import Breakers, Reaching
+from mtrigger.actions.http_answers import wait_asked_for
 
 REQUESTS_TO_A_HOST = 200
 """Requests to one host and port at the same time; further ones wait for a place."""
@@ -98,7 +101,8 @@ class HttpPool:
             attempt.reached()  # what it says cannot be read, but it speaks
             raise
         if answer.status in _NOBODY_BEHIND:
-            attempt.failed(f"it answers {answer}")
+            asked = wait_asked_for(answer.headers, datetime.now(UTC))
+            attempt.failed(f"it answers {answer}", asked or 0.0)
         else:
             attempt.reached()
         return answer

@@ -59,7 +59,7 @@ def verdict(
     if 200 <= status < 300:
         return Accepted()
     if status in _RETRIED or status >= 500 or status < 200 or status in retry_on:
-        return TryAgain(_wait(headers.get("retry-after", ""), now))
+        return TryAgain(wait_asked_for(headers, now))
     if status < 400:
         return Redirected(headers.get("location", "").strip())
     if status == _GONE:
@@ -69,9 +69,10 @@ def verdict(
     return Refused()
 
 
-def _wait(text: str, now: datetime) -> float | None:
-    """The seconds in a `Retry-After`; None when it is missing, cannot be read, or is over already."""
-    text = text.strip()
+def wait_asked_for(headers: Mapping[str, str], now: datetime) -> float | None:
+    """The seconds in a `Retry-After`; None when it is missing, cannot be read, or is over already. Names in
+    `headers` as for `verdict`."""
+    text = headers.get("retry-after", "").strip()
     seconds = float(text) if _SECONDS.fullmatch(text) else _seconds_until(text, now)
     return float(math.ceil(min(seconds, LONGEST_WAIT))) if seconds > 0 else None
 

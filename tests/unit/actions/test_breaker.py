@@ -84,6 +84,18 @@ def test_a_probe_that_fails_doubles_the_pause() -> None:
     assert breaker.wait(now) == pytest.approx(0.75)
 
 
+def test_who_asks_to_be_left_alone_is_not_probed_earlier() -> None:
+    """Neither after the failure that opens it nor after a probe; and no longer when it asks no more."""
+    breaker = Breaker()
+    fail(breaker, FAILURES - 1)
+    breaker.failed(breaker.begin(), "refused", NOW, 0.0, asked=600.0)
+    assert breaker.wait(NOW) == 600
+    breaker.failed(breaker.begin(), "refused", NOW + 600, 0.0, asked=2 * LONGEST_PAUSE)
+    assert breaker.wait(NOW + 600) == 2 * LONGEST_PAUSE
+    breaker.failed(breaker.begin(), "refused", NOW + 900, 0.0)
+    assert breaker.wait(NOW + 900) <= LONGEST_PAUSE
+
+
 def test_a_probe_that_is_cancelled_frees_its_place() -> None:
     """The next who asks may probe at once."""
     breaker = opened()
