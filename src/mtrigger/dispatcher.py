@@ -184,8 +184,8 @@ class Dispatcher:
     def _ask_again(self) -> None:
         """Rules or wishes have changed: what was held back may run now."""
         for key, lanes in self._handling.kept_back().items():
-            if (line := self._lines.get(key)) is not None:
-                line.wake(lanes)
+            self._wake(key, lanes)
+        self._waiting.ask_again()
         self._pump_all()
 
     def _pump(self, key: LineKey) -> None:

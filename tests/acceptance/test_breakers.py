@@ -14,7 +14,7 @@ from acceptance.shop import Shop
 from mtrigger.actions.breaker import FAILURES
 from support.closing_port import ClosingPort
 from support.command import Running
-from support.http_sink import Answer
+from support.http_sink import Answer, HttpSink
 from support.mongo_servers import free_port
 from support.polling import eventually
 
@@ -168,6 +168,23 @@ async def test_a_reload_does_not_forget_what_is_down(shop: Shop) -> None:
 
     await eventually(lambda: all_delivered(shop, 40), 60)
     assert shop.mailed() == {f"no-{number}": 1 for number in range(40)}
+
+
+async def test_a_rule_that_names_another_host_does_not_wait_for_the_old_one(shop: Shop) -> None:
+    """Whoever puts another address into a rule because the old one is down need not wait for that."""
+    shop.web.answer_always(Answer(503, {"Retry-After": "3600"}))
+    rule = "on: {collection: SHOP.orders}\ndo: [{webhook: {url: 'WHERE'}}]\nretry: {first_delay: 20ms}\n"
+    shop.rule("hook", rule.replace("WHERE", shop.web.url))
+    running = shop.watch()
+    await insert(shop, range(FAILURES))
+    await eventually(lambda: down(shop))
+    await insert(shop, range(FAILURES, 30))
+    with closing(HttpSink()) as other:
+        await eventually(lambda: [one["waiting"] >= 30 - FAILURES for one in down(shop)] == [True])
+        shop.rule("hook", rule.replace("WHERE", other.url))
+        running.wait_for_line("rules reloaded")
+        await eventually(lambda: len(other.requests) >= 30 - FAILURES)
+        assert running.terminate() == 0
 
 
 async def test_status_shows_what_is_down_and_why(shop: Shop) -> None:

@@ -56,6 +56,15 @@ async def test_all_of_a_destination_go_on_when_it_is_up(waiting: WaitingLanes, l
     assert len(lines.woken) == 2
 
 
+async def test_when_rules_change_everybody_is_asked_again(waiting: WaitingLanes, lines: Lines) -> None:
+    """They may be for another server now."""
+    waiting.add(MAIL, ONE, "a")
+    waiting.add(HOST, TWO, "b")
+    waiting.ask_again()
+    assert lines.woken == [(ONE, "a"), (TWO, "b")]
+    assert (waiting.number(MAIL), waiting.number(HOST)) == (0, 0)
+
+
 async def test_one_may_probe_and_the_lines_take_turns(waiting: WaitingLanes, lines: Lines) -> None:
     """A line with a thousand deliveries that bring the server down does not keep another one from trying, and
     one that has failed comes last."""

@@ -2,7 +2,8 @@
 
 Promises: when it is up, all of them go on at once. Until then one is let through for each probe, the lines in
 turns and within a line the one that has waited longest, so that a delivery which brings its server down by
-itself does not keep the others from finding it up.
+itself does not keep the others from finding it up. Nobody waits for a destination that a changed rule does
+not send to any more.
 """
 
 from collections.abc import Callable
@@ -58,6 +59,12 @@ class WaitingLanes:
             for lane in lanes:
                 del self._destinations[line, lane]
             self._wake(line, lanes.keys())
+
+    def ask_again(self) -> None:
+        """Rules may have changed, and what waits be for somebody else now: all go on, and what is still for
+        a destination that is down waits anew."""
+        for destination in tuple(self._lanes):
+            self.go_on(destination)
 
     def probe(self, destination: str) -> None:
         """One of those that wait for it may try now."""
