@@ -145,7 +145,8 @@ async def test_an_owner_that_was_stopped_for_three_lease_times_writes_nothing_mo
     although a hundred retries are due and new orders wait in its stream."""
     shop.big_order_rule()
     shop.rule("big-order", BIG_ORDER.replace("retry: {", "retry: {attempts: 1000, "))  # whatever it takes
-    shop.mail.stop()
+    manager = "sales-manager@example.com"
+    shop.mail.refuse(manager, "451 4.3.0 try again later")
     old = shop.command.start(
         "watch",
         "--rules",
@@ -166,7 +167,7 @@ async def test_an_owner_that_was_stopped_for_three_lease_times_writes_nothing_mo
     old.send(signal.SIGSTOP)
     waiting.wait_for_line("taking over from .*not renewed its lease")
     waiting.wait_for_line(r"watching .* from .* on")
-    shop.mail.start()
+    shop.mail.accept(manager)
     await order(shop, "after")
     await mailed_once(shop, *names, "after")
     await eventually(lambda: _still_for_three_lease_times(shop))

@@ -84,6 +84,10 @@ class SmtpSink:
         """Answer RCPT for this address with `reply`, from now on."""
         self._refused[recipient] = reply
 
+    def accept(self, recipient: str) -> None:
+        """Take mails for this address again."""
+        self._refused.pop(recipient, None)
+
     def stop(self) -> None:
         """Close the port and every connection, without a word to the clients. What was received is kept."""
         self._thread.run(self._close_server())

@@ -17,6 +17,9 @@ SET = "three"
 ELECTION_MS = 2_000
 """How long the others wait for a silent primary before they elect another one."""
 
+NODE_NOT_FOUND = 74
+"""What one member answers while another one does not listen yet."""
+
 
 class Member:
     """One `mongod` of the set, on a port and folder that outlast its process."""
@@ -131,8 +134,11 @@ class ThreeMembers:
             with self.members[0].client() as client:
                 try:
                     client.admin.command("replSetInitiate", config)
-                except ConnectionFailure:
+                except (ConnectionFailure, OperationFailure) as error:
+                    if isinstance(error, OperationFailure) and error.code != NODE_NOT_FOUND:
+                        raise
                     assert time.monotonic() < deadline, "the members do not answer"
+                    time.sleep(0.1)
                 else:
                     break
         self.primary()

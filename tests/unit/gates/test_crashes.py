@@ -7,7 +7,7 @@ delivery that was let through is durable before the next one is asked about, and
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mtrigger.deliveries import Delivered, Delivery
@@ -85,6 +85,8 @@ def crashes() -> st.SearchStrategy[Crash]:
     gaps=st.lists(st.sampled_from([0.0, 1.0, 5.0, 29.0, 31.0]), max_size=200),
     planned=st.lists(crashes(), max_size=6),
 )
+@example(rule=RULES[1], gaps=[0.0, 1.0, 1.0], planned=[Crash(1, 0, 1)])  # between memory and outcome of what
+@example(rule=RULES[1], gaps=[0.0, 1.0, 1.0], planned=[Crash(3, 2, 1)])  # was left out, and was let through
 def test_crashes_change_nothing_but_that_a_send_may_be_repeated(
     rule: Rule, gaps: list[float], planned: list[Crash]
 ) -> None:
