@@ -19,6 +19,9 @@ _LONGEST_SHOWN = 100
 GATHERED = "digest:"
 """What the lane of a delivery begins with that is gathered for a digest; no other lane does."""
 
+COUNTED = "group:"
+"""What the lane of a delivery begins with that is counted or throttled with its group; no other lane does."""
+
 
 def group_of(event: ChangeEvent, per: Per) -> dict[str, Any]:
     """The values at the paths `per` in the document of `event` (of a delete: its last known state, else its
@@ -37,13 +40,26 @@ def group_id(group: Mapping[str, Any]) -> str:
 
 def gathering(per: Per) -> str:
     """What the lanes of deliveries begin with that are gathered `per` these paths."""
-    paths = "\0".join(per)
-    return f"{GATHERED}{hashlib.sha256(paths.encode()).hexdigest()[:8]}:"
+    return f"{GATHERED}{_paths_id(per)}:"
 
 
 def gathered_lane(event: ChangeEvent, per: Per) -> str:
     """The lane of a delivery for `event` that is gathered `per` these paths."""
     return f"{gathering(per)}{group_id(group_of(event, per))}"
+
+
+def counting(per: Per) -> str:
+    """What the lanes of deliveries begin with that are counted or throttled `per` these paths."""
+    return f"{COUNTED}{_paths_id(per)}:"
+
+
+def counted_lane(event: ChangeEvent, per: Per) -> str:
+    """The lane of a delivery for `event` that is counted or throttled `per` these paths."""
+    return f"{counting(per)}{group_id(group_of(event, per))}"
+
+
+def _paths_id(per: Per) -> str:
+    return hashlib.sha256("\0".join(per).encode()).hexdigest()[:8]
 
 
 def shown_group(group: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from mtrigger.deliveries import Delivery, delivery_id
 from mtrigger.document_keys import id_text, text_of_key
 from mtrigger.effects import Cause
 from mtrigger.events import ABSENT, DATA_OPERATIONS, RESCAN, ChangeEvent, Document
-from mtrigger.grouping import gathered_lane, group_id, group_of
+from mtrigger.grouping import COUNTED, GATHERED, counted_lane, counting, gathered_lane
 from mtrigger.pushdown.lookups import Cover
 from mtrigger.rules import Rule
 
@@ -86,12 +86,30 @@ def lane(event: ChangeEvent, rule: Rule) -> str:
     if rule.digest is not None:
         return gathered_lane(event, rule.digest.per)
     if (per := rule.grouped_by) is not None:
-        return group_id(group_of(event, per))
+        return counted_lane(event, per)
     if rule.ordering == "rule":
         return "*"
     if rule.ordering == "none":
         return event.token
     return hashlib.sha256(f"{event.namespace}\0{text_of_key(event.key)}".encode()).hexdigest()[:20]
+
+
+def in_its_lane(delivery: Delivery, rule: Rule) -> Delivery:
+    """`delivery`, which may have been stored for another version of `rule`, in a lane of this one: what is
+    counted or throttled together waits for each other, also what was owed before it was.
+
+    A lane that is right is left as it is: the document that it was made of may be stored nowhere.
+    """
+    per = rule.grouped_by
+    if rule.digest is not None:
+        return delivery  # what is gathered is moved in the outbox
+    if delivery.lane.startswith(counting(per)) if per is not None else not _is_grouped(delivery.lane):
+        return delivery
+    return replace(delivery, lane=lane(delivery.event, rule))
+
+
+def _is_grouped(lane: str) -> bool:
+    return lane.startswith((COUNTED, GATHERED))
 
 
 @dataclass(slots=True)

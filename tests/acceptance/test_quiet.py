@@ -240,3 +240,22 @@ async def test_crashes_at_any_moment_lose_no_count(shop: Shop) -> None:
     assert numbers == [number for number in range(2_000) if (number // 20) % 10 == 9]
     memories = await shop.state["rule_state"].find({"rule": "throttled"}).to_list()
     assert [memory["held_back"] for memory in memories] == [99] * 20
+
+
+@pytest.mark.parametrize("before", ["", "throttle: {every: 1h, per: order_id}"], ids=["none", "another"])
+async def test_what_was_owed_before_the_rule_got_its_throttle_is_throttled_as_well(
+    shop: Shop, before: str
+) -> None:
+    """Rules are throttled because they have too much to say; what waits is grouped anew."""
+    shop.rule("big-order", THROTTLED.replace("throttle: {every: 1h, per: customer.id}", before))
+    shop.run("pause", "big-order")
+    watch = shop.watch()
+    await shop.orders.insert_many([order(number) for number in range(5)])
+    await settled(shop, pending=5)
+
+    shop.rule("big-order", THROTTLED)
+    watch.wait_for_line("rules reloaded")
+    shop.run("resume", "big-order")
+
+    await settled(shop, delivered=1, suppressed=4)
+    assert subjects(shop) == ["Big order 0 (0 held back)"]

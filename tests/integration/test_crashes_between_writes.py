@@ -129,7 +129,7 @@ async def test_what_was_let_through_is_written_before_the_next_is_asked_about(
     client: AsyncMongoClient[dict[str, Any]],
 ) -> None:
     """A memory knows one delivery that was let through: the group waits for its outcome, others do not."""
-    rule = replace(THROTTLED, throttle=Throttle(1e-6))  # every one is let through
+    rule = replace(THROTTLED, throttle=Throttle(1e-6, ("group",)))  # every one is let through
     store, action, written = MongoStore(client, STATE), Recorder(), asyncio.Event()
     settle = store._settle
 
@@ -138,7 +138,8 @@ async def test_what_was_let_through_is_written_before_the_next_is_asked_about(
         await settle(updates)
 
     store._settle = in_its_time  # type: ignore[method-assign]  # see above
-    other = replace(owed(4, 4)[0], lane="other")
+    (fourth,) = owed(4, 4)
+    other = replace(fourth, event=replace(fourth.event, document={"_id": 4, "group": "other"}))
     running = asyncio.create_task(run(store, action, rule, [*owed(1, 3), other]))
 
     await eventually(lambda: len(action.attempts) >= 2)

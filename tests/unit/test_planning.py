@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from bson import Int64, ObjectId, json_util
@@ -15,9 +16,9 @@ from mtrigger.conditions import parse
 from mtrigger.document_keys import id_text
 from mtrigger.events import ABSENT, ChangeEvent
 from mtrigger.matching import Matcher, touches
-from mtrigger.planning import LookUps, deliveries, filled_in, lane, owed
+from mtrigger.planning import LookUps, deliveries, filled_in, in_its_lane, lane, owed
 from mtrigger.pushdown.lookups import EVERYTHING, Cover
-from mtrigger.quiet import Absent
+from mtrigger.quiet import Absent, Count, Digest, Throttle
 from mtrigger.rules import Collections, Rule, RuleAction
 from support.samples import NOW, event_at
 
@@ -278,3 +279,39 @@ def test_what_comes_owes_nothing_to_a_rule_that_waits_for_nothing_to_come() -> N
     assert owed(event_at(1), [rule], "set:1", "main/0", NOW) == []
     silent = replace(event_at(1), operation=ABSENT)
     assert len(owed(silent, [rule], "set:1", "main/0", NOW)) == len(ACTIONS)
+
+
+BY_CUSTOMER = replace(BIG, throttle=Throttle(60.0, ("customer",)))
+BY_REGION = replace(BIG, count=Count(5, 60.0, ("region",)))
+GATHERED = replace(BIG, digest=Digest(60.0, "", ZoneInfo("UTC"), ("region",)))
+
+
+@pytest.mark.parametrize(
+    ("stored_for", "rule"),
+    [
+        (BIG, BY_CUSTOMER),
+        (BY_CUSTOMER, BIG),
+        (BY_CUSTOMER, BY_REGION),
+        (GATHERED, BY_REGION),
+        (GATHERED, BIG),
+    ],
+    ids=["throttled since", "not throttled any more", "other groups", "counted instead", "not gathered"],
+)
+def test_what_is_owed_takes_the_lane_that_the_rule_has_now(stored_for: Rule, rule: Rule) -> None:
+    """Groups of other paths are others, also where the values are the same."""
+    event = replace(event_at(1), document={"_id": 1, "customer": 7, "region": 7})
+    delivery = owed(event, [stored_for], "cluster", "partition", NOW)[0]
+    assert delivery.lane != lane(event, rule)
+
+    moved = in_its_lane(delivery, rule)
+
+    assert moved == replace(delivery, lane=lane(event, rule))
+    assert in_its_lane(moved, rule) is moved
+
+
+def test_a_group_is_kept_of_a_document_that_is_stored_nowhere() -> None:
+    """It was there when the lane was made."""
+    delivery = owed(replace(event_at(1), document={"customer": 7}), [BY_CUSTOMER], "c", "p", NOW)[0]
+    without = replace(delivery, event=replace(delivery.event, document=None))
+
+    assert in_its_lane(without, BY_CUSTOMER) is without

@@ -20,6 +20,7 @@ from mtrigger.gates import NOTHING_YET, Admission, Hold, Pass, Suppress
 from mtrigger.gates.gathering import arrival, closes_in, closing, closing_time
 from mtrigger.grouping import gathered_lane
 from mtrigger.ownership.lease import Interrupted
+from mtrigger.planning import in_its_lane
 from mtrigger.quiet import Digest
 from mtrigger.rules import Rule
 from mtrigger.running.attempting import Held, Runner, Written, as_stored, loaded, now_as_stored, outcome_of
@@ -46,13 +47,15 @@ _NOT_ASKED = Admission(Pass(), NOTHING_YET)
 def line_for(rule: Rule, capacity: int, behind: str | None) -> Line:
     """An empty line for one action of `rule`; `behind` as for `Line`."""
     if rule.digest is None:
-        return Line(capacity, behind=behind)
+        return Line(capacity, partial(in_its_lane, rule=rule), rule.grouped_by, behind=behind)
     return Windows(capacity, rule.digest, partial(_closes_at, rule.digest), behind=behind)
 
 
 def suits(line: Line, rule: Rule) -> bool:
-    """Whether `line` is what `rule` needs: its digest may have been changed, added or removed since."""
-    return (line.digest if isinstance(line, Windows) else None) == rule.digest
+    """Whether `line` is what `rule` needs: its digest or its groups may be others since, or gone."""
+    if isinstance(line, Windows):
+        return line.digest == rule.digest
+    return rule.digest is None and line.per == rule.grouped_by
 
 
 def _closes_at(digest: Digest, head: Delivery) -> datetime:

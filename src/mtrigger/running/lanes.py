@@ -12,24 +12,40 @@ never two of one lane at once. It rests on one invariant: whatever was ever take
 
 import heapq
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 
 from mtrigger.deliveries import Delivery
 from mtrigger.events import DEAD_LETTER
+from mtrigger.quiet import Per
 from mtrigger.stores.base import LARGEST_READ
 
 LARGEST_HELD = 32_000_000
 """Bytes that the events of a line take, as they were sent or stored; once they do, no more are taken."""
 
 
+def as_placed(delivery: Delivery) -> Delivery:
+    """The delivery in the lane it was stored with."""
+    return delivery
+
+
 class Line:
     """The lanes of one action of one rule."""
 
-    def __init__(self, capacity: int, *, behind: str | None = None) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        placed: Callable[[Delivery], Delivery] = as_placed,
+        per: Per | None = None,
+        *,
+        behind: str | None = None,
+    ) -> None:
         """An empty line. `behind` says that open deliveries wait in the outbox behind that position ("": all
-        of them); None, that there are none."""
+        of them); None, that there are none. `placed` puts a delivery into the lane it has now, as the groups
+        of the rule are `per` these paths."""
+        self.per = per
+        self._placed = placed
         self._capacity = capacity
         self._lanes: dict[str, deque[Delivery]] = {}
         self._held: dict[str, tuple[int, datetime]] = {}
@@ -91,6 +107,7 @@ class Line:
         """Take a delivery that has just become durable, or leave it in the outbox when there is no room."""
         if delivery.id in self._held:
             return
+        delivery = self._placed(delivery)
         if delivery.position <= self._loaded_to:  # loading has passed its place: nobody else will bring it
             self._doubtful.add(delivery.id)
             self._append(delivery, delivery.created_at)
@@ -123,7 +140,7 @@ class Line:
             size += delivery.event.size
             self._loaded_to = max(self._loaded_to, delivery.position)
             if delivery.id not in self._held:
-                self._append(delivery, read_at)
+                self._append(self._placed(delivery), read_at)
         if count < asked and size < LARGEST_READ and mark == self._refused:
             self.incomplete = False
 
@@ -132,6 +149,7 @@ class Line:
         ones still wait in the outbox, it comes in its turn."""
         if delivery.id in self._running:
             return  # being tried at this very moment
+        delivery = self._placed(delivery)
         if delivery.id in self._held:
             self._doubtful.add(delivery.id)
             self._stop_waiting(delivery)
