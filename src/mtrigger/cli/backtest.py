@@ -12,36 +12,45 @@ from mtrigger.cli.addresses import watched_uri
 from mtrigger.cli.connecting import run, watched
 from mtrigger.cli.judgements import preview_json, preview_lines
 from mtrigger.cli.output import counted, iso, one_line, print_json, relaxed, say, table
-from mtrigger.loading import RuleSet
 from mtrigger.partitions import partitions
 from mtrigger.position.replaying import Replay, Stretch
-from mtrigger.rules import Collections
-from mtrigger.trying.backtesting import Account, Backtest, Shown
+from mtrigger.rules import Collections, Rule, with_endings
+from mtrigger.trying.backtesting import MOST_TIMES, Account, Backtest, Shown
 
 
-def backtest(loaded: RuleSet, services: Any, given: Mapping[str, Any], *, as_json: bool) -> int:
-    """Hold the enabled rules against the past that `given` means. Returns the exit code: 1 when an action
-    that is shown could not have been made."""
-    accounts, events = run(_accounts(loaded, services, given))
+def backtest(rules: Sequence[Rule], services: Any, given: Mapping[str, Any], *, as_json: bool) -> int:
+    """Hold `rules`, which are enabled, against the past that `given` means. Returns the exit code: 1 when an
+    action that is shown could not have been made."""
+    accounts, past = run(_accounts(rules, services, given))
+    is_over = bool(given["over"])
     if as_json:
-        print_json({"events": events, "rules": [_account_json(account) for account in accounts]})
+        listed = [_account_json(account) for account in accounts]
+        print_json({"events": past.events, "looked_up": past.looked_up, "rules": listed})
     else:
-        for line in _lines(accounts):
+        for line in _lines(accounts, is_over=is_over):
             click.echo(line)
-    what = "document" if given["over"] else "event"
-    say(f"{counted(events, what)} held against {counted(len(accounts), 'rule')}; nothing was sent")
+    what = "document" if is_over else "event"
+    say(f"{counted(past.events, what)} held against {counted(len(accounts), 'rule')}; nothing was sent")
+    if past.looked_up:
+        say(
+            f"{counted(past.looked_up, 'update')} came without a document (collections that keep no "
+            "post-images): held against the documents as they are now"
+        )
     return 1 if any(account.failures for account in accounts) else 0
 
 
-async def _accounts(loaded: RuleSet, services: Any, given: Mapping[str, Any]) -> tuple[list[Account], int]:
-    rules = tuple(rule for rule in loaded.rules if rule.enabled)
+async def _accounts(
+    rules: Sequence[Rule], services: Any, given: Mapping[str, Any]
+) -> tuple[list[Account], Backtest]:
+    tried = tuple(rules)
     async with watched(watched_uri(given["uri"])) as (client, deployment):
         (undivided,) = partitions(1)
-        replay = Replay(client, rules, deployment.cluster_id, undivided, given["state_db"])
-        trying = Backtest(replay, services, given["show"])
+        read_for = tuple(with_endings(tried))
+        replay = Replay(client, read_for, deployment.cluster_id, undivided, given["state_db"])
+        trying = Backtest(tried, replay, services, given["show"])
         with _Counter() as counter:
             accounts = await trying.run(_stretch(given, deployment.now), counter.tell)
-        return accounts, trying.events
+        return accounts, trying
 
 
 def _stretch(given: Mapping[str, Any], now: Timestamp) -> Stretch:
@@ -73,12 +82,13 @@ class _Counter:
             click.echo(f"\r{events:,} looked at", err=True, nl=False)
 
 
-def _lines(accounts: Sequence[Account]) -> Iterator[str]:
-    headings = ["RULE", "FIRES", "SUPPRESSED", "HELD", "FIRST", "LAST"]
+def _lines(accounts: Sequence[Account], *, is_over: bool) -> Iterator[str]:
+    headings = ["RULE", "FIRES", "RESOLVES", "SUPPRESSED", "HELD", "FIRST", "LAST"]
     rows = [
         [
             account.rule.name,
             f"{account.came['fires']:,}",
+            f"{account.came['resolves']:,}",
             f"{account.came['suppressed']:,}",
             f"{account.came['held']:,}",
             iso(account.first),
@@ -92,8 +102,8 @@ def _lines(accounts: Sequence[Account]) -> Iterator[str]:
             yield f"{account.rule.name} would have kept quiet:"
             for reason, number in account.reasons.most_common(5):
                 yield f"  {number:,} x {one_line(reason)}"
-        if (unjudged := _unjudged(account)) is not None:
-            yield f"{account.rule.name}: {unjudged}"
+        for note in _notes(account, is_over=is_over):
+            yield f"{account.rule.name}: {note}"
         for shown in account.shown:
             key = one_line(relaxed(shown.key))
             yield f"{account.rule.name}: {shown.operation} in {shown.namespace}, key {key}, {iso(shown.time)}"
@@ -101,21 +111,29 @@ def _lines(accounts: Sequence[Account]) -> Iterator[str]:
                 yield from preview_lines(action)
 
 
-def _unjudged(account: Account) -> str | None:
-    """What of a rule is not tried here, if anything is."""
-    if account.rule.absent is not None:
-        return "what is absent shows only while time passes (`absent` is not tried here)"
-    if account.rule.digest is not None and account.came["fires"]:
-        return "these would have been sent together, in digests"
-    return None
+def _notes(account: Account, *, is_over: bool) -> Iterator[str]:
+    """What the numbers of a rule mean, and what of it is not tried here."""
+    rule = account.rule
+    if rule.dead_letters_of is not None:
+        yield "what dies shows only when it is sent: deaths are not tried here"
+    if is_over and rule.absent is not None:
+        yield "what is absent shows only in changes: try it with --since"
+    if is_over and rule.schedule is not None:
+        yield "times are no documents: try it with --since"
+    if account.digests:
+        yield f"sent together, in {counted(account.digests, 'digest')}"
+    if account.is_endless:
+        yield f"more times than {MOST_TIMES:,} lie in between; the first ones were looked at"
 
 
 def _account_json(account: Account) -> dict[str, Any]:
     return {
         "rule": account.rule.name,
         "fires": account.came["fires"],
+        "resolves": account.came["resolves"],
         "suppressed": account.came["suppressed"],
         "held": account.came["held"],
+        "digests": account.digests if account.rule.digest is not None else None,
         "reasons": dict(account.reasons),
         "first": account.first,
         "last": account.last,

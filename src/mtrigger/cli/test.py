@@ -110,7 +110,8 @@ def test(*, names: tuple[str, ...], rules: Path, templates: Path | None, as_json
     if given["since"] is not None or given["over"]:
         from mtrigger.cli.backtest import backtest
 
-        sys.exit(backtest(replace(loaded, rules=chosen), _services(loaded), given, as_json=as_json))
+        tried = _enabled(chosen, by_name=bool(names))
+        sys.exit(backtest(tried, _services(loaded), given, as_json=as_json))
     if given["event_file"] is None and given["document"] is None:
         sys.exit(_run_examples(replace(loaded, rules=chosen), given["junit"], as_json=as_json))
     sys.exit(_judge_events(replace(loaded, rules=chosen), given, as_json=as_json))
@@ -143,6 +144,17 @@ def _chosen(rules: Sequence[Rule], names: Iterable[str]) -> tuple[Rule, ...]:
             hint = f"did you mean {near}?" if near else f"there are: {', '.join(by_name)}"
             raise click.UsageError(f"there is no rule {name!r}; {hint}")
     return tuple(by_name[name] for name in dict.fromkeys(names)) or tuple(rules)
+
+
+def _enabled(rules: Sequence[Rule], *, by_name: bool) -> tuple[Rule, ...]:
+    """The rules to hold against the past: the enabled ones, or those that were asked for by their names."""
+    from mtrigger.cli.output import say
+
+    if by_name:
+        return tuple(replace(rule, enabled=True) for rule in rules)
+    if disabled := [rule.name for rule in rules if not rule.enabled]:
+        say(f"not enabled, so not tried (name them to try them): {', '.join(disabled)}")
+    return tuple(rule for rule in rules if rule.enabled)
 
 
 def _run_examples(loaded: RuleSet, junit: Path | None, *, as_json: bool) -> int:

@@ -65,8 +65,18 @@ class Replay:
 
         Raises PositionError when the history does not reach back to `since`.
         """
-        matcher, documents = Matcher(self.rules), Documents(self.client)
-        covers = LookUpCovers(matcher)
+        matcher, name = Matcher(self.rules), self.partition.name
+        async for events in self.events(stretch):
+            now = datetime.now(UTC)
+            matched = [(event, matcher.matches(event, now)) for event in events]
+            yield len(events), planning.deliveries(matched, self.cluster_id, name, now)
+
+    async def events(self, stretch: Stretch) -> AsyncIterator[Events]:
+        """What happened, with the documents that the rules need, some at a time.
+
+        Raises PositionError when the history does not reach back to `since`.
+        """
+        documents, covers = Documents(self.client), LookUpCovers(Matcher(self.rules))
         source = self._changes(stretch) if stretch.query is None else self._documents(stretch, stretch.query)
         async for batch in source:
             events = [event for event in batch if stretch.includes(event)]
@@ -74,10 +84,7 @@ class Replay:
                 some = events[:EVENTS_AT_ONCE]
                 whole = await documents.fill_in(some, covers.of)
                 events = events[len(whole) :]
-                now = datetime.now(UTC)
-                name = self.partition.name
-                matched = [(event, matcher.matches(event, now)) for event in whole]
-                yield len(whole), planning.deliveries(matched, self.cluster_id, name, now)
+                yield whole
 
     async def _changes(self, stretch: Stretch) -> AsyncIterator[Events]:
         plan = narrowed(pushdown.plan(self.rules, self.state_database), self.partition)

@@ -1,6 +1,8 @@
 """What an event is the occasion of, for a rule that is only tried: the states that `following` keeps durable,
 kept in memory here, with the same decisions."""
 
+import heapq
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +14,7 @@ from mtrigger.events import ChangeEvent
 from mtrigger.grouping import group_of
 from mtrigger.rules import Rule
 from mtrigger.standing.alerts import Alert, alert_id, followed, is_over, last_seen
-from mtrigger.standing.clocks import Clock, Waiting, came, clock_id, overdue, silence
+from mtrigger.standing.clocks import Clock, Waiting, came, clock_id, first_clock, overdue, silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,44 +27,62 @@ class Occasion:
 
 
 class Occasions:
-    """The states of the rules that are tried."""
+    """The states of the rules that are tried. What stands no more is forgotten: events are read once here."""
 
     def __init__(self) -> None:
         self._alerts: dict[str, Alert] = {}
         self._clocks: dict[str, Clock] = {}
+        self._due: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
+
+    def begin(self, rule: Rule, at: Timestamp) -> None:
+        """The rule begins to wait, if it waits for nothing to come."""
+        if rule.absent is not None and (clock := first_clock(_waiting(rule), at)) is not None:
+            self._run(clock, None)
 
     def of(self, rule: Rule, event: ChangeEvent, now: datetime, *, fires: bool) -> Occasion | None:
         """What `event`, which the rule `fires` for or not, is the occasion of, looked at from `now`; None: of
         nothing."""
         if rule.absent is not None:
-            waiting = Waiting(rule.name, rule.absent.seconds, rule.absent.per)
-            back = self._come(rule, waiting, event) if fires else None
-            return self._silent(rule, now) or back
+            silent = self.silences(rule, event.cluster_time)
+            back = None
+            if fires:  # what was silent before it came was another occasion
+                silent, back = [], self._come(rule, event)
+            silent += self.silences(rule, Timestamp(int(now.timestamp()), 0))
+            return silent[0] if silent else back
         if rule.ending is not None:
             ended = self._followed(rule, rule.ending, event, fires=fires)
             if ended is not None:
                 return ended
         return Occasion(rule, event) if fires else None
 
-    def _come(self, rule: Rule, waiting: Waiting, event: ChangeEvent) -> Occasion | None:
-        key = clock_id(rule.name, group_of(event, waiting.per))
-        before = self._clocks.get(key)
+    def silences(self, rule: Rule, reached: Timestamp) -> list[Occasion]:
+        """What is the occasion of the rule because nothing came until `reached`, the first one first."""
+        found, due = [], self._due[rule.name]
+        while due and due[0][0].timestamp() <= reached.time:
+            clock = self._clocks[heapq.heappop(due)[1]]
+            if overdue(clock, reached):
+                event, self._clocks[clock.id] = silence(clock)
+                found.append(Occasion(rule, event, {"since": clock.last, "group": clock.group}))
+            else:  # it was started anew since
+                heapq.heappush(due, (clock.due_at, clock.id))
+        return found
+
+    def _come(self, rule: Rule, event: ChangeEvent) -> Occasion | None:
+        waiting = _waiting(rule)
+        before = self._clocks.get(clock_id(rule.name, group_of(event, waiting.per)))
         after = came(before, waiting, event)
-        if after is None:
+        if after is None or after is before:
             return None
-        self._clocks[key] = after
-        if before is None or rule.ending is None or not overdue(before, event.cluster_time):
+        self._run(after, before)
+        if before is None or rule.ending is None or not before.told:
             return None
         facts = {"resolved": True, "since": before.last, "group": after.group}
         return Occasion(rule.ending, event, facts)
 
-    def _silent(self, rule: Rule, now: datetime) -> Occasion | None:
-        reached = Timestamp(int(now.timestamp()), 0)
-        clocks = (clock for clock in self._clocks.values() if clock.waiting.rule == rule.name)
-        clock = next((clock for clock in clocks if overdue(clock, reached)), None)
-        if clock is None:
-            return None
-        return Occasion(rule, silence(clock)[0], {"since": clock.last, "group": clock.group})
+    def _run(self, clock: Clock, before: Clock | None) -> None:
+        self._clocks[clock.id] = clock
+        if before is None or before.told:  # each clock that runs stands once in the heap
+            heapq.heappush(self._due[clock.waiting.rule], (clock.due_at, clock.id))
 
     def _followed(self, rule: Rule, ending: Rule, event: ChangeEvent, *, fires: bool) -> Occasion | None:
         key = alert_id(rule.name, event)
@@ -73,4 +93,10 @@ class Occasions:
             self._alerts[key] = after
         if not ends or before is None:
             return None
+        del self._alerts[key]
         return Occasion(ending, last_seen(before, event), {"resolved": True, "since": before.since})
+
+
+def _waiting(rule: Rule) -> Waiting:
+    assert rule.absent is not None
+    return Waiting(rule.name, rule.absent.seconds, rule.absent.per)

@@ -4,68 +4,156 @@ Promise: the decisions are the live ones (`gates.admission`), in the order of th
 a first run would have. Every delivery that is let through counts as sent. Nothing is stored.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from bson.timestamp import Timestamp
+
 from mtrigger.deliveries import Delivered, Delivery
+from mtrigger.document_keys import text_of_key
 from mtrigger.events import ChangeEvent
-from mtrigger.gates import NOTHING_YET, GroupState, Hold, Pass, Suppress, Wishes, admission, after
+from mtrigger.gates import (
+    NOTHING_YET,
+    GroupState,
+    Hold,
+    Pass,
+    Suppress,
+    Wishes,
+    admission,
+    after,
+    remembers,
+)
+from mtrigger.gates.gathering import arrival, closing, closing_time
+from mtrigger.gates.looping import Firing, caught, firings
 from mtrigger.planning import owed
+from mtrigger.quiet import Digest
 from mtrigger.rules import Rule
-from mtrigger.standing.occasions import Occasions
+from mtrigger.standing.occasions import Occasion, Occasions
 
 Came = Literal["fires", "ignored", "suppressed", "held", "resolves"]
 """What an event came to: its actions run; the rule does not want it; they are left out; they wait; what the
 rule fired for before is over."""
 
 
+_Group = tuple[str, str, str]
+"""Rule, action and lane."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A digest that is gathered until it `closes`, and what becomes of it then."""
+
+    closes: datetime
+    verdict: Pass | Suppress | Hold
+
+
 @dataclass(frozen=True, slots=True)
 class Tried:
     """What one delivery came to, and why; `facts` is what its action would see besides the event. `rule` and
-    `event` are those of the delivery, if there is one."""
+    `event` are those of the delivery, if there is one; `opens`: it is the first one of a digest."""
 
     came: Came
     reason: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
     rule: Rule | None = None
     event: ChangeEvent | None = None
+    opens: bool = False
 
 
 class Trial:
     """The memory of all groups of the rules that are tried."""
 
     def __init__(self) -> None:
-        self._states: dict[tuple[str, str, str], GroupState] = {}
-        self._known: set[str] = set()
+        self._states: dict[_Group, GroupState] = {}
+        self._once: set[str] = set()
+        self._windows: dict[_Group, _Window] = {}
+        self._firings: dict[tuple[str, str, str], tuple[Firing, ...]] = {}
+        self._paused: dict[str, str] = {}
         self._occasions = Occasions()
+
+    def begin(self, rule: Rule, at: Timestamp) -> None:
+        """The rule is tried from `at` on: without this, it waits for nothing before something came."""
+        self._occasions.begin(rule, at)
 
     def consider(self, rule: Rule, event: ChangeEvent, now: datetime, *, fires: bool) -> Tried:
         """Say what `event`, which the rule `fires` for or not, would come to at `now`."""
         occasion = self._occasions.of(rule, event, now, fires=fires)
         if occasion is None:
             return Tried("ignored", "it came, so the clock runs anew" if fires else "")
+        return self._taken(rule, occasion, now)
+
+    def silences(self, rule: Rule, reached: Timestamp) -> Iterator[Tried]:
+        """Say what the rule would do because nothing came until `reached`."""
+        for occasion in self._occasions.silences(rule, reached):
+            yield self._taken(rule, occasion, occasion.event.time)
+
+    def _taken(self, rule: Rule, occasion: Occasion, now: datetime) -> Tried:
         # All actions of a rule pass the same gates, each for itself: the first one speaks for all.
         delivery = owed(occasion.event, [occasion.rule], cluster="", partition="", now=now)[0]
-        tried = self.handle(occasion.rule, delivery, now)
+        tried = self._handled(occasion.rule, delivery, now)
         came: Came = "resolves" if tried.came == "fires" and occasion.rule is not rule else tried.came
         facts = {**occasion.facts, **tried.facts}
         return replace(tried, came=came, facts=facts, rule=occasion.rule, event=occasion.event)
 
-    def handle(self, rule: Rule, delivery: Delivery, now: datetime) -> Tried:
-        """Say what `delivery` would come to at `now`."""
-        if delivery.id in self._known:
-            return Tried("suppressed", "it is owed only once, and was owed before")
-        self._known.add(delivery.id)
+    def _handled(self, rule: Rule, delivery: Delivery, now: datetime) -> Tried:
+        if delivery.kept:
+            if delivery.id in self._once:
+                return Tried("suppressed", "it is owed only once, and was owed before")
+            self._once.add(delivery.id)
         group = (rule.name, delivery.action, delivery.lane)
+        if rule.digest is not None:
+            return self._gathered(rule, rule.digest, delivery, group, now)
+        if going_round := self._goes_round(rule, delivery):
+            return Tried("held", going_round)
         found = admission(rule, delivery, self._states.get(group, NOTHING_YET), Wishes(), now)
-        self._states[group] = found.state
-        match found.verdict:
-            case Suppress(reason):
-                return Tried("suppressed", reason)
-            case Hold(_, reason):
-                return Tried("held", reason)
-            case Pass(facts):
-                self._states[group] = after(rule, delivery, found.state, Delivered(), now)
-                return Tried("fires", facts=facts)
+        state = found.state
+        if isinstance(found.verdict, Pass):
+            state = after(rule, delivery, state, Delivered(), now)
+        if remembers(rule):
+            self._states[group] = state
+        return _tried(found.verdict)
+
+    def _gathered(
+        self, rule: Rule, digest: Digest, delivery: Delivery, group: _Group, now: datetime
+    ) -> Tried:
+        """What is gathered comes to what its digest comes to when that closes."""
+        if (left_out := arrival(rule, delivery, Wishes(), now)) is not None:
+            return _tried(left_out)
+        window = self._windows.get(group)
+        opens = window is None or now >= window.closes
+        if window is None or opens:
+            if going_round := self._goes_round(rule, delivery):
+                return Tried("held", going_round)
+            window = self._windows[group] = _window(rule, digest, delivery, now)
+        return replace(_tried(window.verdict), opens=opens)
+
+    def _goes_round(self, rule: Rule, delivery: Delivery) -> str:
+        """Why the rule's guard has paused it, or does so now; "" if it has not. How often it fires for a
+        document is known here; what writes of rules have caused is not."""
+        if rule.loop_guard.at_most is None or rule.name in self._paused:
+            return self._paused.get(rule.name, "")
+        event = delivery.event
+        key = (rule.name, event.namespace, text_of_key(event.key))
+        fired = self._firings[key] = firings(rule.loop_guard, self._firings.get(key, ()), delivery)
+        if reason := caught(rule.loop_guard, delivery, fired):
+            self._paused[rule.name] = f"the rule is paused: {reason}"
+        return self._paused.get(rule.name, "")
+
+
+def _window(rule: Rule, digest: Digest, head: Delivery, now: datetime) -> _Window:
+    closes = closing_time(digest, now)
+    verdict = closing(rule, head, Wishes(), closes).verdict
+    wait = verdict.seconds if isinstance(verdict, Hold) else 0.0
+    return _Window(closes + timedelta(seconds=wait), verdict)
+
+
+def _tried(verdict: Pass | Suppress | Hold) -> Tried:
+    match verdict:
+        case Suppress(reason):
+            return Tried("suppressed", reason)
+        case Hold(_, reason):
+            return Tried("held", reason)
+        case Pass(facts):
+            return Tried("fires", facts=facts)
