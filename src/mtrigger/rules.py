@@ -121,6 +121,10 @@ class Rule:
     `max_age` (seconds) keeps it quiet about changes older than that. `resolved` are the actions owed when its
     condition no longer holds for a document that it fired for. With a `schedule` it has no collections: time
     is what it wants.
+
+    `grouped_by` are the paths whose values put its deliveries into groups that are handled one after the
+    other, None when the order is that of `ordering`; `is_gated` says whether anything but an operator can
+    keep its deliveries back. Both follow from the others.
     """
 
     name: str
@@ -147,19 +151,15 @@ class Rule:
     loop_guard: LoopGuard = field(default_factory=LoopGuard)
     schedule: Schedule | None = None
     resolved: tuple[RuleAction, ...] = ()
+    grouped_by: Per | None = field(init=False)
+    is_gated: bool = field(init=False)
 
-    @property
-    def grouped_by(self) -> Per | None:
-        """The paths whose values put its deliveries into groups that are handled one after the other; None
-        when the order is that of `ordering`."""
+    def __post_init__(self) -> None:
+        """Work out what is asked for each delivery."""
         grouping = self.throttle or self.count or self.digest
-        return grouping.per if grouping is not None else None
-
-    @property
-    def is_gated(self) -> bool:
-        """Whether anything but an operator can keep its deliveries back."""
+        object.__setattr__(self, "grouped_by", grouping.per if grouping is not None else None)
         kept_back = (self.throttle, self.count, self.active, self.max_age, self.loop_guard.at_most)
-        return any(setting is not None for setting in kept_back)
+        object.__setattr__(self, "is_gated", any(setting is not None for setting in kept_back))
 
     @property
     def ending(self) -> "Rule | None":

@@ -37,8 +37,8 @@ def firings(guard: LoopGuard, before: Sequence[Firing], delivery: Delivery) -> t
 
 def caught(guard: LoopGuard, delivery: Delivery, fired: Sequence[Firing]) -> str:
     """Why the rule of `delivery`, which `fired` for its document, is to be paused; "" if it is not."""
-    what = f"the {delivery.event.operation} in {delivery.event.namespace} of {_shown(delivery)}"
     if delivery.depth > guard.depth:
+        what = _shown(delivery)
         links = "1 link" if delivery.depth == 1 else f"{delivery.depth} links"
         rules = ", ".join(delivery.through)
         several = "rules" if len(delivery.through) > 1 else "the rule"
@@ -47,6 +47,7 @@ def caught(guard: LoopGuard, delivery: Delivery, fired: Sequence[Firing]) -> str
             f"(loop_guard.depth allows {guard.depth})"
         )
     if guard.at_most is not None and len(fired) > guard.at_most:
+        what = _shown(delivery)
         return (
             f"it goes round in circles: {what} is number {len(fired)} that it fires for within "
             f"{format_duration(guard.within)} for this document (loop_guard.per_document allows "
@@ -56,6 +57,7 @@ def caught(guard: LoopGuard, delivery: Delivery, fired: Sequence[Firing]) -> str
 
 
 def _shown(delivery: Delivery) -> str:
-    """The document's key, not too long."""
-    key = repr(delivery.event.key.get("_id"))
-    return f"_id {key if len(key) <= LONGEST_KEY else f'{key[:LONGEST_KEY]}…'}"
+    """The change, with the document's key, not too long."""
+    event, key = delivery.event, repr(delivery.event.key.get("_id"))
+    shown = key if len(key) <= LONGEST_KEY else f"{key[:LONGEST_KEY]}…"
+    return f"the {event.operation} in {event.namespace} of _id {shown}"

@@ -16,7 +16,7 @@ from typing import Any
 
 from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Settlement, Suppressed
 from mtrigger.effects import Effect
-from mtrigger.gates import NOTHING_YET, Admission, Hold, Pass, Suppress
+from mtrigger.gates import Admission, Hold, Pass, Suppress
 from mtrigger.gates.gathering import arrival, closes_in, closing, closing_time
 from mtrigger.grouping import gathered_lane
 from mtrigger.ownership.lease import Interrupted
@@ -25,6 +25,7 @@ from mtrigger.quiet import Digest
 from mtrigger.rules import Rule
 from mtrigger.running.attempting import Held, Runner, Written, as_stored, loaded, now_as_stored, outcome_of
 from mtrigger.running.delivery_log import tell_interrupted
+from mtrigger.running.gatekeeping import UNGATED
 from mtrigger.running.handling import GOING_ROUND, Handling
 from mtrigger.running.lanes import Line
 from mtrigger.running.settling import Settler
@@ -40,8 +41,6 @@ MOST_HELD = 64_000_000
 """Bytes of digests under way in one partition, after which no other one is read."""
 
 MOVED_AT_ONCE = 1_000
-
-_NOT_ASKED = Admission(Pass(), NOTHING_YET)
 
 
 def line_for(rule: Rule, capacity: int, behind: str | None) -> Line:
@@ -151,7 +150,7 @@ class Digests:
             await self._freed.wait()
         gathered = await self._rows.gathered(head, digest.max, digest.sums)
         if not gathered.count:
-            return head, _NOT_ASKED, Written(None)  # all of it was discarded at this very moment
+            return head, UNGATED, Written(None)  # all of it was discarded at this very moment
         self._bytes += gathered.size
         try:
             return await self._try(digest, runner, _whole(head, gathered), gathered, at)
@@ -163,7 +162,7 @@ class Digests:
         self, digest: Digest, runner: Runner, whole: Delivery, gathered: Gathered, at: datetime
     ) -> tuple[Delivery, Admission, Outcome | Written | Held]:
         if await self._handling.trips(runner.rule, whole):
-            return whole, _NOT_ASKED, GOING_ROUND
+            return whole, UNGATED, GOING_ROUND
         admitted = closing(runner.rule, whole, self._handling.wishes, at)
         match admitted.verdict:
             case Suppress(reason):

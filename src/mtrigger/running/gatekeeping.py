@@ -31,7 +31,7 @@ long been durable."""
 _KEPT_LONGER = timedelta(days=7)
 """How much longer a memory is kept than it counts: what was read before a long stop may come again."""
 
-_UNGATED = Admission(Pass(), NOTHING_YET)
+UNGATED = Admission(Pass(), NOTHING_YET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,14 @@ class Gatekeeper:
         """Whether nothing of `rule` may run at the moment."""
         return self._wishes.holds_up(rule)
 
+    def concern(self, rule: Rule) -> bool:
+        """Whether there are gates that deliveries of `rule` have to pass."""
+        return rule.is_gated or self._wishes.concern(rule.name)
+
     async def admission(self, rule: Rule, delivery: Delivery, now: datetime) -> Admission:
         """Ask the gates about `delivery`."""
-        if not rule.is_gated and not self._wishes.concern(rule.name):
-            return _UNGATED
+        if not self.concern(rule):
+            return UNGATED
         state = await self._state_of(delivery) if remembers(rule) else NOTHING_YET
         return admission(rule, delivery, state, self._wishes, now)
 

@@ -12,7 +12,7 @@ from functools import partial
 
 from mtrigger.deliveries import Delivered, Delivery, Outcome, Retrying, Settlement, Suppressed
 from mtrigger.effects import Effect
-from mtrigger.gates import NOTHING_YET, Admission, Hold, Pass, Suppress, Wishes, remembers
+from mtrigger.gates import Admission, Hold, Pass, Suppress, Wishes, remembers
 from mtrigger.matching import Matcher
 from mtrigger.ownership.lease import Interrupted
 from mtrigger.rules import Rule
@@ -29,7 +29,7 @@ from mtrigger.running.carrying_out import Carrier
 from mtrigger.running.dead_letters import told
 from mtrigger.running.delivery_log import tell, tell_interrupted
 from mtrigger.running.doubts import Doubts
-from mtrigger.running.gatekeeping import Gatekeeper
+from mtrigger.running.gatekeeping import UNGATED, Gatekeeper
 from mtrigger.running.lanes import Line
 from mtrigger.running.loop_guarding import LoopGuards
 from mtrigger.running.settling import Settler
@@ -43,7 +43,6 @@ TRUSTED_FOR = timedelta(seconds=5)
 LONGEST_HOLD = 60.0
 """Seconds after which what is held back is asked about again: hours go by clocks, which are set."""
 
-_NOT_ASKED = Admission(Pass(), NOTHING_YET)
 GOING_ROUND = Held(1.0, "the rule goes round in circles and is paused")
 
 
@@ -122,6 +121,8 @@ class Handling:
 
     def begin(self, delivery: Delivery) -> None:
         """It was handed out: it waits for nothing any more."""
+        if not (self._waiting or self._kept_back):
+            return
         key = LineKey(delivery.rule, delivery.action)
         self._waiting.remove(key, delivery.lane)
         self._kept_back.discard((key, delivery.lane))
@@ -138,7 +139,8 @@ class Handling:
 
     async def trips(self, rule: Rule, delivery: Delivery) -> bool:
         """Whether `delivery` shows that its rule goes round in circles: it is paused then."""
-        return await self._loop_guards.trip(rule, delivery)
+        guards = self._loop_guards
+        return guards.concern(rule, delivery) and await guards.trip(rule, delivery)
 
     def told(self, settlement: Settlement) -> Settlement:
         """`settlement` with what it owes to rules of dead letters."""
@@ -147,13 +149,15 @@ class Handling:
     async def _attempt(
         self, runner: Runner, delivery: Delivery, at: datetime
     ) -> tuple[Admission, Outcome | Written | Held]:
-        if await self.trips(runner.rule, delivery):
-            return _NOT_ASKED, GOING_ROUND
-        admitted = await self._gatekeeper.admission(runner.rule, delivery, at)
+        rule, admitted = runner.rule, UNGATED
+        if await self.trips(rule, delivery):
+            return admitted, GOING_ROUND
+        if self._gatekeeper.concern(rule):
+            admitted = await self._gatekeeper.admission(rule, delivery, at)
         match admitted.verdict:
             case Pass(facts):
-                carry_out = partial(self._carry_out, runner.rule, delivery, admitted, at)
-                told_of = {**delivery.facts, **facts}
+                carry_out = partial(self._carry_out, rule, delivery, admitted, at)
+                told_of = {**delivery.facts, **facts} if facts else delivery.facts
                 return admitted, await outcome_of(runner, delivery, self._complete, at, told_of, carry_out)
             case Suppress(reason):
                 return admitted, Suppressed(reason)

@@ -47,6 +47,10 @@ class LoopGuards:
                 del self._firings[key]
         self._paused = paused
 
+    def concern(self, rule: Rule, delivery: Delivery) -> bool:
+        """Whether `trip` has to be asked."""
+        return bool(delivery.depth or self._tripped or rule.loop_guard.at_most is not None)
+
     async def trip(self, rule: Rule, delivery: Delivery) -> bool:
         """Whether `delivery` shows that its rule keeps itself busy: then the rule is paused. What was owed
         when an operator resumed the rule may run once."""

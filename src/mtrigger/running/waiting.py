@@ -25,6 +25,9 @@ class WaitingLanes:
         self._lanes: dict[str, dict[LineKey, dict[str, None]]] = {}
         self._destinations: dict[tuple[LineKey, str], str] = {}
 
+    def __len__(self) -> int:
+        return len(self._destinations)
+
     def begin(self) -> None:
         """Be told about destinations from now on."""
         self._breakers.attend(self)
