@@ -49,3 +49,12 @@ async def test_a_refused_login_names_the_key_in_the_rule(
     assert "MTRIGGER_SMTP_URL" not in str(raised.value)
     assert "hunter2" not in str(raised.value)
     assert sink.mails == []
+
+
+async def test_a_certificate_that_is_not_trusted_names_the_key_in_the_rule(
+    start_smtp_sink: Callable[..., SmtpSink], services: Services
+) -> None:
+    """The option that mends it has to stand where the address stands."""
+    url = start_smtp_sink("starttls").url.partition("&ca=")[0]
+    with pytest.raises(MailNotSent, match=r"ca=/path/ca\.pem in `smtp`"):
+        await mail(services, url).run(work_for_document({"n": 1}))

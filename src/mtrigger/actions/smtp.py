@@ -162,7 +162,7 @@ class SmtpPool:
                 raise
             begun = answers[-1] if talk.pipelining else (await self._say(talk, [b"DATA"]))[0]
         except OSError as error:
-            raise _ConnectionGone(reason_of(error)) from error
+            raise _ConnectionGone(reason_of(error, self.server.given_as)) from error
         answer = await self._data(talk, begun, recipients, message)
         connection.unfinished = False  # a mail that was taken leaves nothing behind: RFC 5321, 4.1.1.4
         refused = f"; refused for good: {listed(refusals)}" if refusals else ""
@@ -225,10 +225,10 @@ class SmtpPool:
             try:
                 answer = await talk.text(message, max(self.server.timeout, _DATA_SECONDS))
             except OSError as error:
+                reason = reason_of(error, self.server.given_as)
                 raise ServerDown(
-                    f"{self._name}: the connection broke before the answer to the mail "
-                    f"({reason_of(error)}); if it was taken, the next attempt repeats it with the same "
-                    "Message-ID"
+                    f"{self._name}: the connection broke before the answer to the mail ({reason}); "
+                    "if it was taken, the next attempt repeats it with the same Message-ID"
                 ) from error
         if answer.code == _COMPLETED:
             return answer

@@ -72,7 +72,7 @@ class Connecting:
             ) from error
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             client.close()
-            raise ServerDown(f"{server.place}: {step}: {reason_of(error)}") from error
+            raise ServerDown(f"{server.place}: {step}: {reason_of(error, server.given_as)}") from error
         except BaseException:
             client.close()
             raise

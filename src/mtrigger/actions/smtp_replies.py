@@ -47,14 +47,15 @@ def reply_of(error: aiosmtplib.SMTPResponseException) -> str:
     return f"{error.code} {in_one_line(error.message)}"
 
 
-def reason_of(error: BaseException) -> str:
-    """What went wrong, with the way out where there is one."""
+def reason_of(error: BaseException, given_as: str) -> str:
+    """What went wrong, with the way out where there is one: an option of the address that stands in
+    `given_as`."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (
                 f"its certificate is not trusted: {cause.verify_message}; give the authority that signed it "
-                "with ?ca=/path/ca.pem in MTRIGGER_SMTP_URL"
+                f"with ?ca=/path/ca.pem in {given_as}"
             )
         cause = cause.__cause__ or cause.__context__
     text = in_one_line(str(error)) or type(error).__name__
