@@ -21,6 +21,15 @@ from mtrigger.config_types import Count, Timeout
 from mtrigger.templates import Scope, Template, Templates, is_static, scope_of
 from mtrigger.templates.values import extended_json
 
+_WHAT_HAPPENED = (
+    "{% if resolved %} is over{% endif %}: {{ event.operation }}"
+    "{% if event.collection %} in {{ event.database }}.{{ event.collection }}{% endif %}"
+    "{% if event.key %}, {{ event.key._id | default(event.key) }}"
+    "{% if count > 1 %} and {{ count - 1 }} more{% endif %}"
+    "{% else %} at {{ event.time }}{% if count > 1 %}, documents: {{ count }}{% endif %}{% endif %}"
+    "{% for name in group %}, {{ name }}: {{ group[name] }}{% endfor %}"
+)
+
 Message = Callable[[Scope, str], object]
 """The body for one delivery, as JSON knows it; the text is a last paragraph, "" for none."""
 
@@ -62,6 +71,12 @@ class ChatMessage:
         note = "" if self._tells_what_was_held_back else held_back_note(work, "message")
         body = extended_json(self._message(scope_of(work.scope), note)).encode()
         return Request("POST", self._url, headers_for(work, "application/json", int(time.time())), body)
+
+
+def usual_text(bold: str) -> str:
+    """The template of a message whose rule gives none: the rule, what happened where and when, to which
+    document and how many more. `bold` is the chat's sign for bold text."""
+    return f"{bold}{{{{ rule.name }}}}{bold}{_WHAT_HAPPENED}"
 
 
 def with_note(text: Template, scope: Scope, note: str) -> str:

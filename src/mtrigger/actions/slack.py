@@ -12,25 +12,23 @@ from typing import Any
 from pydantic import Field
 
 from mtrigger.actions.base import ActionKind, ConfigMistake
-from mtrigger.actions.chat import ChatConfig, ChatMessage, chat_mistakes, with_note
+from mtrigger.actions.chat import ChatConfig, ChatMessage, chat_mistakes, usual_text, with_note
 from mtrigger.actions.json_templates import Filled, json_mistakes, json_template, json_texts
 from mtrigger.actions.services import Services
 from mtrigger.actions.template_texts import names_in, text_mistakes
 from mtrigger.templates import Scope, Template, Templates
 
-USUAL_TEXT = (
-    "*{{ rule.name }}*: {{ event.operation }} in {{ event.database }}.{{ event.collection }}, "
-    "{{ event.key._id | default(event.key) }}"
-)
+_USUAL_TEXT = usual_text("*")
 
 
 class SlackConfig(ChatConfig):
     """A message in Slack."""
 
-    text: str = Field(
-        default=USUAL_TEXT,
+    text: str | None = Field(
+        default=None,
         min_length=1,
-        description="The message in Slack's mrkdwn (a template); with `blocks` what a notification shows",
+        description="The message in Slack's mrkdwn (a template); with `blocks` what a notification shows. "
+        "Left out: the rule, what happened, and to which document",
     )
     blocks: list[dict[str, Any]] = Field(
         default_factory=list, description="Slack's Block Kit; strings are templates"
@@ -59,13 +57,17 @@ def _leaf(templates: Templates) -> Callable[[str, str], Filled]:
     return make
 
 
+def _text(config: SlackConfig) -> str:
+    return config.text if config.text is not None else _USUAL_TEXT
+
+
 def _texts(config: SlackConfig) -> list[str]:
-    return [config.text, *json_texts(config.blocks)]
+    return [_text(config), *json_texts(config.blocks)]
 
 
 def _mistakes(config: SlackConfig, templates: Templates) -> Iterator[ConfigMistake]:
     yield from chat_mistakes(config, templates)
-    yield from text_mistakes(config.text, ("text",), templates)
+    yield from text_mistakes(_text(config), ("text",), templates)
     yield from json_mistakes(config.blocks, ("blocks",), templates)
 
 
@@ -74,7 +76,7 @@ def _reads(config: SlackConfig, templates: Templates) -> frozenset[str] | None:
 
 
 def _open(config: SlackConfig, services: Services) -> ChatMessage:
-    text = services.templates.escaped(config.text, mrkdwn)
+    text = services.templates.escaped(_text(config), mrkdwn)
     blocks = json_template(config.blocks, _leaf(services.templates))
     return ChatMessage("slack", config, services, _texts(config), partial(_message, text, blocks))
 

@@ -12,15 +12,12 @@ from typing import Any
 from pydantic import Field
 
 from mtrigger.actions.base import ActionKind, ConfigMistake
-from mtrigger.actions.chat import ChatConfig, ChatMessage, chat_mistakes, with_note
+from mtrigger.actions.chat import ChatConfig, ChatMessage, chat_mistakes, usual_text, with_note
 from mtrigger.actions.services import Services
 from mtrigger.actions.template_texts import names_in, text_mistakes
 from mtrigger.templates import Scope, Template, Templates
 
-USUAL_TEXT = (
-    "**{{ rule.name }}**: {{ event.operation }} in {{ event.database }}.{{ event.collection }}, "
-    "{{ event.key._id | default(event.key) }}"
-)
+_USUAL_TEXT = usual_text("**")
 
 _SIGNS = re.compile(r"[\\`*_\[\]<>~#|]")
 _BULLETS = re.compile(r"^(\s*)([-+]|\d+[.)])(?=\s)", re.MULTILINE)
@@ -30,10 +27,11 @@ class TeamsConfig(ChatConfig):
     """A message in Microsoft Teams."""
 
     title: str | None = Field(default=None, description="A heading above the text (a template)")
-    text: str = Field(
-        default=USUAL_TEXT,
+    text: str | None = Field(
+        default=None,
         min_length=1,
-        description="The message, in the Markdown of Adaptive Cards (a template)",
+        description="The message, in the Markdown of Adaptive Cards (a template). "
+        "Left out: the rule, what happened, and to which document",
     )
 
 
@@ -58,13 +56,17 @@ def _message(title: Template | None, text: Template, scope: Scope, note: str) ->
     return {"type": "message", "attachments": [{"contentType": kind, "contentUrl": None, "content": card}]}
 
 
+def _text(config: TeamsConfig) -> str:
+    return config.text if config.text is not None else _USUAL_TEXT
+
+
 def _texts(config: TeamsConfig) -> list[str]:
-    return [config.text, *([config.title] if config.title is not None else [])]
+    return [_text(config), *([config.title] if config.title is not None else [])]
 
 
 def _mistakes(config: TeamsConfig, templates: Templates) -> Iterator[ConfigMistake]:
     yield from chat_mistakes(config, templates)
-    yield from text_mistakes(config.text, ("text",), templates)
+    yield from text_mistakes(_text(config), ("text",), templates)
     if config.title is not None:
         yield from text_mistakes(config.title, ("title",), templates)
 
@@ -77,7 +79,7 @@ def _open(config: TeamsConfig, services: Services) -> ChatMessage:
     escaped = partial(services.templates.escaped, escape=markdown)
     title = escaped(config.title) if config.title is not None else None
     return ChatMessage(
-        "teams", config, services, _texts(config), partial(_message, title, escaped(config.text))
+        "teams", config, services, _texts(config), partial(_message, title, escaped(_text(config)))
     )
 
 

@@ -18,13 +18,22 @@ from mtrigger.templates import SCOPE_NAMES, Templates, is_static
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.1
 
+_OWN_HEADERS = frozenset({"webhook-id", "webhook-timestamp", "webhook-signature"})
+_FRAMING_HEADERS = frozenset({"connection", "content-length", "expect", "transfer-encoding", "upgrade"})
+"""They say where a message ends, or who speaks how over the connection (RFC 9112): the request knows that. A
+wrong one would make the rest of a body the beginning of the next request."""
+
 FailedStatus = Annotated[int, Strict(), Field(ge=400, le=599)]
 
 
 class WebhookConfig(ActionConfig):
     """An HTTP request."""
 
-    url: str = Field(min_length=1, repr=False, description="Where it goes: http:// or https:// (a template)")
+    url: str = Field(
+        min_length=1,
+        repr=False,
+        description="Where it goes: http:// or https:// (a template; values in it: `| urlencode`)",
+    )
     method: Literal["POST", "PUT", "PATCH", "DELETE", "GET"] = Field(
         default="POST", description="The method of the request"
     )
@@ -72,6 +81,8 @@ def webhook_mistakes(config: WebhookConfig, templates: Templates) -> Iterator[Co
         yield from text_mistakes(value, ("headers", name), templates)
         if not _HEADER_NAME.fullmatch(name):
             yield ConfigMistake(("headers", name), f"`{name}` cannot be the name of a header")
+        if name.lower() in _OWN_HEADERS | _FRAMING_HEADERS:
+            yield ConfigMistake(("headers", name), f"`{name}` is set by mtrigger itself: leave it out")
         if is_static(value) and CONTROL.search(value.strip()):
             yield ConfigMistake(("headers", name), "a header cannot hold line breaks or control characters")
     yield from json_mistakes(config.body, ("body",), templates)

@@ -97,6 +97,35 @@ def test_without_a_text_the_message_says_what_happened_to_what(name: str, bold: 
     assert text == f"{bold}: insert in shop.orders, SO-7"
 
 
+NOWHERE = {"operation": "schedule", "database": "", "collection": "", "key": {}, "time": "today", "id": ""}
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        pytest.param(
+            {"count": 3, "group": {"region": "<north>"}},
+            "*big-order*: insert in shop.orders, SO-7 and 2 more, region: &lt;north&gt;",
+            id="several together",
+        ),
+        pytest.param({"resolved": True}, "*big-order* is over: insert in shop.orders, SO-7", id="over"),
+        pytest.param(
+            {"event": NOWHERE, "documents": [], "count": 0},
+            "*big-order*: schedule at today",
+            id="a time",
+        ),
+        pytest.param(
+            {"event": NOWHERE, "documents": [{}] * 4, "count": 4},
+            "*big-order*: schedule at today, documents: 4",
+            id="what a query found",
+        ),
+    ],
+)
+def test_without_a_text_the_message_says_how_much_happened(names: dict[str, Any], text: str) -> None:
+    """Whatever the rule is about: no sentence has a gap."""
+    assert body("slack", {}, {"_id": "SO-7"}, **names)["text"] == text
+
+
 def test_teams_gets_a_card_with_a_title() -> None:
     """Both texts wrap; what the rule writes keeps its Markdown."""
     title, text = card({"title": "Order {{ document.id }}", "text": "**big**: {{ document.id }}"}, {"id": 7})
@@ -201,8 +230,8 @@ def test_mistakes_in_texts_are_found_where_they_stand(
 @pytest.mark.parametrize(
     ("name", "settings", "names"),
     [
-        ("slack", {}, {"rule", "event"}),
-        ("teams", {}, {"rule", "event"}),
+        ("slack", {}, {"rule", "event", "resolved", "count", "group"}),
+        ("teams", {}, {"rule", "event", "resolved", "count", "group"}),
         ("slack", {"text": "{{ document.a }}"}, {"document"}),
         ("slack", {"text": "x", "blocks": [{"text": "{{ before.a }}"}]}, {"before"}),
         ("teams", {"text": "x", "title": "{{ changed }}"}, {"changed"}),

@@ -166,6 +166,15 @@ def test_a_text_body_is_sent_as_it_is_rendered() -> None:
     assert headers["content-type"] == "application/xml"
 
 
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Connection", "Webhook-Id"])
+def test_what_a_request_says_of_itself_is_not_the_rules_to_say(name: str) -> None:
+    """A wrong length makes the rest of a body another request; another id would not fit the signature."""
+    config = WebhookConfig.model_validate({"url": URL, "headers": {"Host": "shop.example", name: "5"}})
+    (mistake,) = KIND.mistakes(config, Templates(None))
+    assert mistake.path == ("headers", name)
+    assert "set by mtrigger itself" in mistake.message
+
+
 def test_a_document_cannot_add_a_header() -> None:
     """Line breaks in a value are an error, never a second header, and trying again is pointless."""
     action = webhook(headers={"x-name": "{{ document.name }}"})
