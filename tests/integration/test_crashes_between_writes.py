@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from pymongo import AsyncMongoClient
 
+from mtrigger.actions.base import Work
 from mtrigger.actions.breakers import Breakers
 from mtrigger.deliveries import Delivery, Status
 from mtrigger.deployment.connecting import connect
 from mtrigger.dispatcher import Dispatcher
+from mtrigger.effects import Effect
 from mtrigger.embedded import EmbeddedServer
 from mtrigger.quiet import Count, Throttle
 from mtrigger.rules import Rule
@@ -164,3 +166,32 @@ async def test_a_count_is_the_same_wherever_outcomes_are_lost(
         Status.DELIVERED: [5, 10],
         Status.SUPPRESSED: [1, 2, 3, 4, 6, 7, 8, 9, 11, 12],
     }
+
+
+@dataclass
+class Discarded(Recorder):
+    """An action that writes; an operator gives its first delivery up while it runs."""
+
+    store: MongoStore | None = None
+
+    async def run(self, work: Work) -> Effect:  # type: ignore[override]  # it writes, the others do not
+        if not self.attempts and self.store is not None:
+            await self.store.discard(Query(ids=(work.delivery_id,)))
+        self.attempts.append(work)
+        return Effect(STATE, "written", "insert", value={"_id": work.scope["document"]["_id"]})
+
+
+async def test_a_write_that_was_given_up_meanwhile_throttles_nothing(
+    client: AsyncMongoClient[dict[str, Any]],
+) -> None:
+    """Nothing was written, so no window has begun: not in the memory at hand either."""
+    store = MongoStore(client, STATE)
+
+    await run(store, Discarded(store=store), THROTTLED, owed(1, 3))
+
+    assert await became(client) == {
+        Status.DISCARDED: [1],
+        Status.DELIVERED: [2],
+        Status.SUPPRESSED: [3],
+    }
+    assert [row["_id"] async for row in client[STATE]["written"].find({})] == [2]

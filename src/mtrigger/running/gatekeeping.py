@@ -102,6 +102,10 @@ class Gatekeeper:
         if (known := self._kept.get(key)) is not None:
             self._kept[key] = _Kept(known.state, 0)
 
+    def forget(self, delivery: Delivery) -> None:
+        """What was to be remembered with its success came to nothing; what is durable of the group counts."""
+        self._kept.pop(_id(delivery), None)
+
     async def _state_of(self, delivery: Delivery) -> GroupState:
         key = _id(delivery)
         known = self._kept.get(key)

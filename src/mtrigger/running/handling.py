@@ -174,12 +174,17 @@ class Handling:
         if memory is not None:
             await self._settler.flush()  # what was remembered before must not be written after it
             settlement = replace(settlement, remembers=memory)
-        match await self.carrier.carry_out([settlement]):
+        try:
+            came_of = await self.carrier.carry_out([settlement])
+        except BaseException:
+            self._gatekeeper.forget(delivery)
+            raise
+        match came_of:
             case "written":
-                if memory is not None:
-                    self._gatekeeper.is_durable(delivery)
+                self._gatekeeper.is_durable(delivery)
                 return Written(outcome)
             case "settled before":
+                self._gatekeeper.forget(delivery)
                 return Written(None)
             case "unwritten":
                 return outcome
