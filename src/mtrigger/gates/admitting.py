@@ -57,8 +57,11 @@ def admission(rule: Rule, delivery: Delivery, state: GroupState, wishes: Wishes,
     """Ask about `delivery` with the memory of its group.
 
     What was let through before (a retry, or an operator's wish) is not counted and not throttled again: only
-    wishes and hours can stop it. What was left out before stays so.
+    wishes and hours can stop it. What was left out before stays so. A change that cannot be read is let
+    through, and dies of that: nobody knows what it should count for.
     """
+    if delivery.event.flaw:
+        return Admission(Pass(), state)
     if delivery.admitted or state.passed == delivery.id:
         verdict = _stopped(rule, delivery, wishes, now) or Pass(_facts(rule, delivery, state))
         return Admission(verdict, state)

@@ -106,6 +106,24 @@ def test_who_fires_sees_the_count_and_the_group() -> None:
     assert verdict(rule, happening(1, user="ann")) == Pass({"count": 1, "group": {"user": "ann"}})
 
 
+def test_what_cannot_be_read_is_neither_counted_nor_kept_back() -> None:
+    """It dies of that and says so: it is not the third of three, and no window or wish hides it."""
+    state = NOTHING_YET
+    for number in (1, 2):
+        state = ask(THREE_IN_TEN, happening(number), state, NO_WISHES, NOW).state
+    third = happening(3)
+    unreadable = replace(third, event=replace(third.event, flaw="a: an old binary"))
+
+    admitted = ask(THREE_IN_TEN, unreadable, state, NO_WISHES, NOW)
+
+    assert (admitted.verdict, admitted.state) == (Pass(), state)
+    assert isinstance(verdict(THREE_IN_TEN, happening(4), state), Pass)
+    paused = Wishes(pauses={EVERY_HOUR.name: Pause(EVERY_HOUR.name, NOW, drop=True)})
+    within = GroupState(sent_at=NOW, sent_by="another")
+    old = replace(EVERY_HOUR, max_age=60.0)
+    assert verdict(old, unreadable, within, paused, NOW + HOUR / 2) == Pass()
+
+
 # -- throttling ----------------------------------------------------------------------------------------------
 
 
