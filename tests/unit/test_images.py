@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
+from mtrigger.actions.base import ActionConfig
 from mtrigger.conditions import parse
 from mtrigger.deployment.images import preparations
-from mtrigger.rules import Collections, Rule
+from mtrigger.deployment.preflight import Survey, findings
+from mtrigger.rules import Collections, Operation, Rule, RuleAction
+from mtrigger.templates import SCOPE_NAMES
 
 
 def rule(name: str, when: str, *patterns: str, **given: Any) -> Rule:
@@ -42,6 +45,37 @@ def test_each_collection_that_lacks_images_is_prepared_once(
     """collMod for what is there, create for what a rule names in full and is not, nothing for the rest."""
     found = preparations(rules, images)
     assert [(item.namespace, item.command, item.rules) for item in found] == expected
+
+
+DELETES: frozenset[Operation] = frozenset({"delete"})
+INSERTS: frozenset[Operation] = frozenset({"insert"})
+UPDATES: frozenset[Operation] = frozenset({"insert", "update", "replace"})
+
+
+@pytest.mark.parametrize(
+    ("operations", "when", "reads", "is_needed"),
+    [
+        (DELETES, "", {"document"}, True),  # else a mail can only tell of the key
+        (DELETES, "", {"event"}, False),
+        (DELETES, "", SCOPE_NAMES, False),  # a standard message tells what there is
+        (DELETES, "", None, False),
+        (UPDATES, "a == 1", {"document", "before"}, True),
+        (UPDATES, "a == 1", SCOPE_NAMES, False),
+        (UPDATES, "a == 1", {"document", "changed"}, False),
+        (INSERTS, "a == 1", {"before"}, False),  # there is none before an insert
+        (INSERTS, "became(a == 1)", {"document"}, False),
+    ],
+)
+def test_what_actions_tell_of_by_its_name_is_needed(
+    operations: frozenset[Operation], when: str, reads: frozenset[str] | None, is_needed: bool
+) -> None:
+    """As what a condition is judged by."""
+    action = RuleAction("log", "log", ActionConfig(), reads=frozenset(reads) if reads is not None else None)
+    condition = parse(when) if when else None
+    one = Rule("r", Collections(("shop.orders",)), (action,), operations=operations, condition=condition)
+    assert [item.rules for item in preparations([one], {"shop.orders": False})] == [("r",)] * is_needed
+    found = findings([one], Survey({"shop.orders": False}), object())
+    assert ["keeps no pre-images" in str(finding) for finding in found] == [True] * is_needed
 
 
 def test_a_preparation_is_the_command_of_the_manual() -> None:

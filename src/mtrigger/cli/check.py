@@ -14,7 +14,7 @@ from mtrigger.cli.output import counted, printable
 from mtrigger.cli.times import next_times, schedule_json
 from mtrigger.errors import RulesError
 from mtrigger.loading import RuleSet, load
-from mtrigger.pushdown.pre_images import judged_by
+from mtrigger.pushdown.pre_images import needed
 from mtrigger.rules import Rule
 
 _ORDER = ("insert", "update", "replace", "delete", "dead_letter", "schedule")
@@ -51,7 +51,7 @@ def check(*, rules: Path, templates: Path | None, as_json: bool) -> None:
     click.echo(
         f"{counted(len(found.rules), 'rule')} in {counted(len(found.files), 'file')}: no mistakes", err=True
     )
-    if needing := [rule.name for rule in found.rules if judged_by(rule)]:
+    if needing := [rule.name for rule in found.rules if needed(rule)]:
         click.echo(
             "their collections must keep pre-images (`mtrigger prepare` turns them on): "
             f"{', '.join(needing)}",
@@ -89,7 +89,7 @@ def _as_json(rule: Rule) -> dict[str, object]:
         "fields": list(rule.fields),
         "when": rule.condition.text if rule.condition else None,
         "fire": rule.fire,
-        "needs_images": bool(judged_by(rule)),
+        "needs_images": needed(rule),
         "actions": [action.name for action in (*rule.actions, *rule.resolved)],
     }
 

@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 
 from mtrigger import actions
 from mtrigger.deployment.connecting import collections
-from mtrigger.pushdown.pre_images import judged_by
+from mtrigger.pushdown.pre_images import judged_by, needed, told_of
 from mtrigger.rules import Rule
 
 
@@ -134,8 +134,8 @@ def _written(rules: Iterable[Rule]) -> Iterable[tuple[Rule, frozenset[str]]]:
 
 
 def without_images(rule: Rule, found: Survey) -> list[str]:
-    """The collections of `rule` that keep no images although its condition needs them."""
-    if not judged_by(rule):
+    """The collections of `rule` that keep no images although it needs them."""
+    if not needed(rule):
         return []
     return sorted(name for name, kept in found.images.items() if not kept and rule.collections.include(name))
 
@@ -195,11 +195,18 @@ def _missing_images(rule: Rule, found: Survey) -> Iterable[Finding]:
             text = f"{name} keeps no pre-images, so its condition cannot be judged for a delete. {way_out}"
             yield Finding(rule.name, text, grave=True)
         else:
-            without = (
-                "whether its condition held before a change is not known: it fires for every change of its "
-                "fields after which it holds"
-                if rule.fire == "entering"
-                else "`before` is empty there"
+            yield Finding(
+                rule.name, f"{name} keeps no pre-images, so {_without(rule)}. {way_out}", grave=False
             )
-            text = f"{name} keeps no pre-images, so {without}. {way_out}"
-            yield Finding(rule.name, text, grave=False)
+
+
+def _without(rule: Rule) -> str:
+    """What comes of it when a rule has no pre-images that it needs."""
+    if rule.fire == "entering" and judged_by(rule):
+        return (
+            "whether its condition held before a change is not known: it fires for every change of its "
+            "fields after which it holds"
+        )
+    if told_of(rule) == "document":
+        return "its actions see nothing of a deleted document but the key"
+    return "`before` is empty there"

@@ -7,7 +7,8 @@ at it. The promise: because it is not asked for, no rule holds otherwise, and no
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from mtrigger.rules import Rule
+from mtrigger.rules import Rule, RuleAction
+from mtrigger.templates import SCOPE_NAMES
 
 _HAVE_ONE = frozenset({"update", "replace"})
 
@@ -22,6 +23,28 @@ def reason(rule: Rule) -> str:
     return next(_reasons(rule), "") or (reason(rule.ending) if rule.ending is not None else "")
 
 
+def needed(rule: Rule) -> bool:
+    """Whether the rule's collections must keep pre-images: else its condition comes out otherwise, or its
+    actions tell of what is not there."""
+    return bool(judged_by(rule) or told_of(rule))
+
+
+def told_of(rule: Rule) -> Literal["", "before", "document"]:
+    """What of the document before a change the actions ask for by its name: `before`, or, of a delete, the
+    `document`. What tells everything there is (a standard message) can do without."""
+    if "delete" in rule.operations and _named("document", rule.actions):
+        return "document"
+    has_one = rule.operations & _HAVE_ONE and _named("before", rule.actions)
+    return "before" if has_one or _named("before", rule.resolved) else ""
+
+
+def _named(name: str, actions: Iterable[RuleAction]) -> bool:
+    return any(
+        action.reads is not None and name in action.reads and action.reads != SCOPE_NAMES
+        for action in actions
+    )
+
+
 def judged_by(rule: Rule) -> Literal["", "before", "document"]:
     """What of the document before a change the condition is judged by, so that it comes out otherwise in a
     collection that keeps no pre-images: parts of it (`before`), or, of a delete, all there is."""
@@ -29,7 +52,8 @@ def judged_by(rule: Rule) -> Literal["", "before", "document"]:
     of_the_document = any(reading.root == "document" and reading.path[:1] != ("_id",) for reading in reads)
     if "delete" in rule.operations and of_the_document:
         return "document"
-    return "before" if any(reading.root == "before" for reading in reads) else ""
+    asks = any(reading.root == "before" for reading in reads)
+    return "before" if asks and rule.operations & _HAVE_ONE else ""
 
 
 def _reasons(rule: Rule) -> Iterator[str]:
