@@ -10,6 +10,9 @@ from mtrigger.loading.models import RuleFile, Test
 from mtrigger.loading.nodes import Mapping, Node, Report, find
 from mtrigger.rules import ExampleOperation, RuleTest
 
+MOST_CHANGES = 100_000
+"""Changes of one example: each of them is judged."""
+
 
 def compile_tests(model: RuleFile, rule: Mapping, report: Report) -> tuple[RuleTest, ...]:
     """Every entry of `tests:`; mistakes go to `report`."""
@@ -17,11 +20,29 @@ def compile_tests(model: RuleFile, rule: Mapping, report: Report) -> tuple[RuleT
     tests = []
     for number, test in enumerate(model.tests):
         node, _ = find(rule, ("tests", number))
+        _check(test, model, node, report)
         given, before = (
             with_bson_values(getattr(test, key), find(node, (key,))[0], report) for key in ("given", "before")
         )
         tests.append(_compiled(test, given, before, model, node, zone))
     return tuple(tests)
+
+
+def _check(test: Test, model: RuleFile, node: Node, report: Report) -> None:
+    """Report an example of what cannot happen."""
+    operation = _operation(test, model)
+    if test.before is not None and operation == "insert":
+        report.add(
+            find(node, ("before",))[1],
+            "an insert has no document before it: leave `before` out, or say `operation: update`",
+        )
+    if operation == SCHEDULE:
+        return  # what its query finds may be nothing
+    if test.given == []:
+        report.add(find(node, ("given",))[1], "nothing happens here: write one document at least")
+    if test.times * (len(test.given) if isinstance(test.given, list) else 1) > MOST_CHANGES:
+        place = find(node, ("times",))[1]
+        report.add(place, f"an example is {MOST_CHANGES:,} changes long at most")
 
 
 def _compiled(test: Test, given: Any, before: Any, model: RuleFile, node: Node, zone: tzinfo) -> RuleTest:

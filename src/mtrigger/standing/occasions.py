@@ -45,8 +45,10 @@ class Occasions:
         if rule.absent is not None:
             silent = self.silences(rule, event.cluster_time)
             back = None
-            if fires:  # what was silent before it came was another occasion
-                silent, back = [], self._come(rule, event)
+            if fires:  # the silence that it ends was an occasion before
+                group = group_of(event, rule.absent.per)
+                silent = [other for other in silent if other.facts["group"] != group]
+                back = self._come(rule, event)
             silent += self.silences(rule, Timestamp(int(now.timestamp()), 0))
             return silent[0] if silent else back
         if rule.ending is not None:

@@ -180,6 +180,18 @@ LOG = "on: {collection: a.b}\ndo:\n  - log: "
             ),
         ),
         (ON + DO + "tests: [{expect: fires}]\n", "3:9: `tests[0].given` is missing"),
+        (
+            ON + DO + "tests: [{given: {a: 1}, before: {a: 2}, expect: fires}]\n",
+            "3:25: an insert has no document before it: leave `before` out, or say `operation: update`",
+        ),
+        (
+            ON + DO + "tests: [{given: [], expect: fires}]\n",
+            "3:10: nothing happens here: write one document at least",
+        ),
+        (
+            ON + DO + "tests: [{given: [{}, {}], times: 50001, expect: fires}]\n",
+            "3:27: an example is 100,000 changes long at most",
+        ),
         ("- a\n- b\n", "1:1: `key: value` lines are expected here (name, on, when, do …)"),
         ("# nothing\n", "1:1: the file holds no rule"),
         ("", "1:1: the file holds no rule"),
