@@ -73,13 +73,13 @@ class ChangeEvent:
     collection: str
     key: Document
     document: Document | None
-    before: Document | None
-    updated: Document
-    removed: tuple[str, ...]
-    truncated: tuple[str, ...]
     cluster_time: Timestamp
     time: datetime
-    image: Image
+    before: Document | None = None
+    updated: Document = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
+    truncated: tuple[str, ...] = ()
+    image: Image = "stored"
     left_out: tuple[Part, ...] = ()
     flaw: str = ""
     raw: bytes = b""
@@ -209,13 +209,8 @@ class ChangeEvent:
             collection=collection,
             key=key,
             document=document,
-            before=None,
-            updated=_NOTHING,
-            removed=(),
-            truncated=(),
             cluster_time=noted,
             time=datetime.fromtimestamp(noted.time, UTC),
-            image="stored",
         )
 
     @classmethod
@@ -228,10 +223,6 @@ class ChangeEvent:
             collection="",
             key=_NOTHING,
             document=None,
-            before=None,
-            updated=_NOTHING,
-            removed=(),
-            truncated=(),
             cluster_time=Timestamp(0, 0),
             time=datetime.fromtimestamp(0, UTC),
             image="none",

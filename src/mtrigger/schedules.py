@@ -93,13 +93,8 @@ def event_of(rule: Rule, time: datetime) -> ChangeEvent:
         collection=collection,
         key=_NOTHING,
         document=_NOTHING,
-        before=None,
-        updated=_NOTHING,
-        removed=(),
-        truncated=(),
         cluster_time=Timestamp(seconds, 0),
         time=time,
-        image="stored",
     )
 
 

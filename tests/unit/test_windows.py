@@ -177,7 +177,7 @@ class Outbox:
         elif step == "load" and self.line.wants_more:
             asked, mark = self.line.asking()
             sealed = {head.lane.removeprefix(LANES) for head in self.running}
-            heads = [gathered(10_000, lane) for lane in sorted(+self.owed) if lane not in sealed]
+            heads = [gathered(10_000 + int(lane), lane) for lane in sorted(+self.owed) if lane not in sealed]
             self.line.take_heads(heads[:asked], asked, mark)
 
 

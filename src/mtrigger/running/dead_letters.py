@@ -82,13 +82,8 @@ def letter_event(letter: Mapping[str, Any], delivery: str, now: datetime) -> Cha
         collection=collection,
         key=key if isinstance(key, Mapping) else _NOTHING,
         document=letter,
-        before=None,
-        updated=_NOTHING,
-        removed=(),
-        truncated=(),
         cluster_time=time,
         time=now,
-        image="stored",
     )
 
 

@@ -104,13 +104,8 @@ def silence(clock: Clock) -> tuple[ChangeEvent, Clock]:
         collection=collection,
         key=clock.key,
         document=clock.document,
-        before=None,
-        updated=_NOTHING,
-        removed=(),
-        truncated=(),
         cluster_time=due,
         time=clock.due_at,
-        image="stored",
     )
     return event, replace(clock, told=True)
 
