@@ -60,6 +60,20 @@ async def test_a_verdict_is_made_with_the_memory_that_is_not_written_yet() -> No
     assert isinstance((await gates.admission(RULE, delivery_at(2, lane="b"), NOW)).verdict, Pass)
 
 
+async def test_what_was_held_back_is_remembered_until_somebody_can_be_told() -> None:
+    """The next send may be weeks away."""
+    gates = Gatekeeper(MemoryMemories())
+    await attempted(gates, 1, Delivered())
+    held_back = delivery_at(2)
+    admitted = await gates.admission(RULE, held_back, NOW)
+
+    memory = gates.memory(RULE, held_back, admitted.state, Suppressed("throttled"), NOW)
+
+    assert memory is not None
+    assert memory.fields["held_back"] == 1
+    assert memory.expires_at == NOW + timedelta(hours=1, days=30)
+
+
 async def test_a_memory_that_is_not_at_hand_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a start, or when there are too many groups to keep them all."""
     monkeypatch.setattr(gatekeeping, "MOST_KEPT", 1)
