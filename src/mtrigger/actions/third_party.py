@@ -2,17 +2,20 @@
 
 Promises: what is installed is looked through once, and only when somebody asks for a kind that is not built
 in or for all of them; what is not used is not imported; and a package that cannot be loaded is named, with
-its error, and hurts only the rules that use it.
+its error, and hurts only the rules that use it. The same holds for one that fails while its settings are
+looked at or its action is made.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from mtrigger.actions.base import ActionConfig, ActionKind
+from mtrigger.actions.base import ActionConfig, ActionKind, ConfigMistake
 from mtrigger.errors import SettingsError
+from mtrigger.templates import Templates
 
 GROUP = "mtrigger.actions"
 
@@ -48,7 +51,36 @@ def load(name: str) -> ActionKind[Any]:
             f"the action `{name}` of the package {_package(entry)} cannot be used: {entry.value} is not an "
             "ActionKind with settings made from ActionConfig (mtrigger.actions.base)"
         )
-    return kind
+    return _guarded(kind, entry)
+
+
+def _guarded(kind: ActionKind[Any], entry: EntryPoint) -> ActionKind[Any]:
+    """`kind`, whose functions raise BrokenKindError whatever they fail with."""
+
+    def guard(verb: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except (Exception, SystemExit) as error:  # a package may raise anything here, too
+                raise BrokenKindError(
+                    f"the action `{entry.name}` of the package {_package(entry)} fails in its `{verb}`: "
+                    f"{type(error).__name__}: {error}; mend the package, or uninstall it"
+                ) from error
+
+        return call
+
+    def mistakes(config: ActionConfig, templates: Templates) -> Iterator[ConfigMistake]:
+        return iter(list(kind.mistakes(config, templates)))  # all of them now, while somebody minds
+
+    return replace(
+        kind,
+        mistakes=guard("mistakes", mistakes),
+        reads=guard("reads", kind.reads),
+        open=guard("open", kind.open),
+        split=guard("split", kind.split),
+        needs=guard("needs", kind.needs),
+        writes=guard("writes", kind.writes),
+    )
 
 
 def left_aside(built_in: Collection[str]) -> Iterator[str]:

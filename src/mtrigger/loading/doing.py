@@ -1,7 +1,7 @@
 """The `do` of a rule file to actions: kinds found, settings checked, with the templates they use."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
@@ -53,16 +53,14 @@ def compile_actions(
         if found is None:
             continue
         called, kind, settings = found
-        before = len(report.mistakes)
-        config = _config(kind, settings, (*within, called), draft, templates, report)
-        if config is None or len(report.mistakes) > before:
+        try:
+            parts = _parts(kind, settings, (*within, called), draft, templates, report)
+        except BrokenKindError as error:
+            report.add(settings.place, str(error))
             continue
-        definition = actions.kind(kind)
-        for part in definition.split(config):
+        for part in parts:
             numbers[called] = numbers.get(called, 0) + 1
             name = called if numbers[called] == 1 else f"{called}-{numbers[called]}"
-            reads = definition.reads(part, templates)
-            writes = definition.writes(part)
             name = name if key == "do" else f"{key}-{name}"
             if name in taken or any(name == entry.name for entry in entries):
                 report.add(
@@ -70,8 +68,30 @@ def compile_actions(
                     f"another action of this rule is called `{name}`, too: the second `sales` is `sales-2`, "
                     "and `log` in `resolved` is `resolved-log`. Give the channel another name",
                 )
-            entries.append(RuleAction(name, kind, part, part.concurrency, reads, writes))
+            entries.append(replace(part, name=name))
     return tuple(entries)
+
+
+def _parts(
+    kind: str, entry: Entry, within: tuple[str | int, ...], draft: Draft, templates: Templates, report: Report
+) -> list[RuleAction]:
+    """The actions that an entry makes, not named yet; none if something is wrong. Raises BrokenKindError."""
+    before = len(report.mistakes)
+    config = _config(kind, entry, within, draft, templates, report)
+    if config is None or len(report.mistakes) > before:
+        return []
+    definition = actions.kind(kind)
+    return [
+        RuleAction(
+            "",
+            kind,
+            part,
+            part.concurrency,
+            definition.reads(part, templates),
+            definition.writes(part),
+        )
+        for part in definition.split(config)
+    ]
 
 
 def _kind_and_settings(
@@ -119,11 +139,7 @@ def _is_empty(node: Node) -> bool:
 def _config(
     kind: str, entry: Entry, within: tuple[str | int, ...], draft: Draft, templates: Templates, report: Report
 ) -> Any:
-    try:
-        definition = actions.kind(kind)
-    except BrokenKindError as error:
-        report.add(entry.place, str(error))
-        return None
+    definition = actions.kind(kind)
     settings = entry.node
     if _is_short(settings, definition):
         settings = Mapping(settings.place, {definition.shorthand: Entry(settings.place, settings)})

@@ -9,9 +9,12 @@ import pytest
 
 from mtrigger import actions
 from mtrigger.actions import third_party
+from mtrigger.actions.services import Services
 from mtrigger.actions.third_party import BrokenKindError
+from mtrigger.errors import SettingsError
 from mtrigger.loading.folder_defaults import defaults_of
 from mtrigger.loading.schema import defaults_schema, rule_file_schema
+from mtrigger.templates import Templates
 from support.rules_folder import RulesFolder
 
 KIND = """
@@ -109,6 +112,28 @@ def test_a_package_that_is_broken_is_named_with_its_error(
     schema = rule_file_schema(defaults_of(folder.path))
     assert why in schema["$defs"]["Action"]["properties"]["shout"]["description"]
     assert why in defaults_schema()["properties"]["actions"]["properties"]["shout"]["description"]
+
+
+@pytest.mark.parametrize("verb", ["mistakes", "reads", "split"])
+def test_a_kind_that_fails_while_its_settings_are_looked_at_is_a_mistake(
+    install: Install, tmp_path: Path, verb: str
+) -> None:
+    """Of the rule that uses it: a watch that reloads its rules goes on with those it has."""
+    source = KIND + f"\nfrom dataclasses import replace\nKIND = replace(KIND, {verb}=lambda *given: 1 / 0)\n"
+    install("mtrigger-shout", {"shout": "KIND"}, source)
+    (mistake,) = RulesFolder(tmp_path).mistakes_in("on: {collection: a.b}\ndo: [{log: x}, {shout: x}]\n")
+    assert mistake == (
+        f"2:17: the action `shout` of the package mtrigger-shout 1.0 fails in its `{verb}`: "
+        "ZeroDivisionError: division by zero; mend the package, or uninstall it"
+    )
+
+
+async def test_an_action_that_cannot_be_made_is_told_as_a_wrong_setting(install: Install) -> None:
+    """Which ends a start with a message, and keeps a running watch at the rules it has."""
+    install("mtrigger-shout", {"shout": "KIND"}, KIND.replace("Shout()", "{}[config.text]"))
+    kind = actions.kind("shout")
+    with pytest.raises(SettingsError, match=r"mtrigger-shout 1\.0 fails in its `open`: KeyError: 'x'"):
+        kind.open(kind.config.model_validate({"text": "x"}), Services(Templates(None)))
 
 
 def test_a_built_in_action_is_never_replaced(install: Install) -> None:
