@@ -1,14 +1,14 @@
 """What becomes of an attempt that failed, by the age of its delivery."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from mtrigger.actions.base import Preview, Work
-from mtrigger.deliveries import Dead, Retrying
+from mtrigger.deliveries import Dead, Delivered, Retrying
 from mtrigger.effects import Effect
 from mtrigger.quiet import Active
 from mtrigger.retry import RetryPolicy
@@ -62,3 +62,44 @@ async def test_waiting_for_hours_does_not_make_a_delivery_old(
     )
 
     assert isinstance(outcome, became)
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """An action of another package, which raises or returns what it likes."""
+
+    result: Any = None
+    error: BaseException | None = None
+
+    async def run(self, work: Work) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+    def preview(self, work: Work) -> Preview:
+        return Preview("", {})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SystemExit(3), BaseExceptionGroup("several", [SystemExit(3)]), StopAsyncIteration()],
+    ids=["exit", "group", "stop"],
+)
+async def test_whatever_an_action_raises_only_its_own_delivery_suffers(error: BaseException) -> None:
+    """What would end a program ends no engine, which would do it again after every start."""
+    outcome = await outcome_of(
+        Runner(RULE, Foreign(error=error)), delivery_at(1), as_stored, datetime.now(UTC), {}, no_effects
+    )
+    assert isinstance(outcome, Retrying | Dead)
+    assert type(error).__name__ in outcome.error
+
+
+@pytest.mark.parametrize(
+    ("result", "detail"), [(None, ""), ({"a": 1}, "{'a': 1}"), (7, "7"), ("sent", "sent")], ids=str
+)
+async def test_an_account_that_is_no_text_is_no_failure(result: Any, detail: str) -> None:
+    """It has been done: doing it again because of what it said would be a double."""
+    outcome = await outcome_of(
+        Runner(RULE, Foreign(result)), delivery_at(1), as_stored, datetime.now(UTC), {}, no_effects
+    )
+    assert outcome == Delivered(detail)

@@ -99,7 +99,7 @@ async def outcome_of(
         account = await runner.action.run(work_for(runner.rule, whole, now, facts))
         if isinstance(account, Effect):
             return await carry_out(account)
-        detail = storable(account)
+        detail = storable(str(account or ""))  # other packages' actions may return what they like
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
@@ -107,7 +107,8 @@ async def outcome_of(
         return _failed(runner, delivery, error)  # the action's own doing: it awaited something cancelled
     except DestinationDown as down:
         return _waiting(runner, delivery, down)
-    except Exception as error:  # noqa: BLE001 - whatever an action raises, only its own delivery suffers
+    # Whatever an action raises, only its own delivery suffers: also where it would end mtrigger.
+    except (Exception, SystemExit, BaseExceptionGroup) as error:  # noqa: BLE001 - see above
         return _failed(runner, delivery, error)
     return Delivered(detail)
 

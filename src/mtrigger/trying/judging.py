@@ -12,11 +12,11 @@ from mtrigger import actions
 from mtrigger.actions.base import Preview
 from mtrigger.actions.services import Services
 from mtrigger.conditions import Trace
-from mtrigger.errors import PermanentError, RetryLater
 from mtrigger.events import ABSENT, DEAD_LETTER, SCHEDULE, ChangeEvent
 from mtrigger.matching import Matcher, touches, wants_dead_letter
 from mtrigger.planning import owed
 from mtrigger.rules import Rule
+from mtrigger.running.attempting import describe
 from mtrigger.scopes import NO_FACTS, work_for
 from mtrigger.standing.clocks import Waiting, silence_behind
 
@@ -126,8 +126,8 @@ def previews(
         action = actions.kind(entry.kind).open(entry.config, services)
         try:
             preview = action.preview(work_for(rule, delivery, event.time, facts))
-        except (PermanentError, RetryLater) as error:
-            found.append(ActionPreview(entry.name, entry.kind, None, str(error)))
+        except Exception as error:  # noqa: BLE001 - as an attempt would: other packages raise what they like
+            found.append(ActionPreview(entry.name, entry.kind, None, describe(error)))
         else:
             found.append(ActionPreview(entry.name, entry.kind, preview))
     return found
