@@ -158,6 +158,7 @@ async def test_what_the_past_cannot_show_is_said(shop: Shop) -> None:
     shop.rule("big", "on: {collection: SHOP.orders}\nwhen: amount > 5\ndo: {log: x}\n")
     shop.rule("silent", "on: {collection: SHOP.orders}\nabsent: {for: 1h}\ndo: {log: x}\n")
     shop.rule("daily", 'on: {schedule: "0 9 * * *"}\ndo: {log: x}\n')
+    shop.rule("grown", "on: {collection: SHOP.orders}\nwhen: became(amount > 5)\ndo: {log: x}\n")
     await shop.orders.insert_one({"_id": 1, "amount": 1})
     await shop.orders.update_one({"_id": 1}, {"$inc": {"amount": 8}})
     since = tried(shop, "--since", "10m")
@@ -166,6 +167,7 @@ async def test_what_the_past_cannot_show_is_said(shop: Shop) -> None:
     over = tried(shop, "--over", shop.orders.full_name)
     assert "silent: what is absent shows only in changes" in over.stdout
     assert "daily: times are no documents" in over.stdout
+    assert "grown: it asks what has changed, which documents do not show" in over.stdout
 
 
 async def test_a_schedule_keeps_its_hours_in_the_past(shop: Shop) -> None:
@@ -211,6 +213,7 @@ async def test_a_schedule_tells_how_often_it_would_have_run(shop: Shop) -> None:
     [
         pytest.param(("--since", "10m", "--over", "a.b"), "one of --event", id="two at once"),
         pytest.param(("--query", "{}"), "--query says more about --over", id="query alone"),
+        pytest.param(("--since", "10m", "--junit", "x.xml"), "--junit says what came", id="no examples"),
         pytest.param(("--over", "orders"), "database.collection", id="no database"),
         pytest.param(("--since", "soon"), "is no time", id="no time"),
     ],

@@ -12,6 +12,7 @@ from mtrigger.cli.addresses import watched_uri
 from mtrigger.cli.connecting import run, watched
 from mtrigger.cli.judgements import preview_json, preview_lines
 from mtrigger.cli.output import counted, iso, one_line, print_json, relaxed, say, table
+from mtrigger.events import RESCAN
 from mtrigger.partitions import partitions
 from mtrigger.position.replaying import Replay, Stretch
 from mtrigger.rules import Collections, Rule, with_endings
@@ -118,8 +119,10 @@ def _notes(account: Account, *, is_over: bool) -> Iterator[str]:
         yield "what dies shows only when it is sent: deaths are not tried here"
     if is_over and rule.absent is not None:
         yield "what is absent shows only in changes: try it with --since"
-    if is_over and rule.schedule is not None:
+    elif is_over and rule.schedule is not None:
         yield "times are no documents: try it with --since"
+    elif is_over and rule.dead_letters_of is None and not rule.wants(RESCAN):
+        yield "it asks what has changed, which documents do not show: try it with --since"
     if account.digests:
         yield f"sent together, in {counted(account.digests, 'digest')}"
     if account.is_endless:

@@ -121,6 +121,8 @@ def _check_options(given: dict[str, Any]) -> None:
     asked = ("event_file", "document", "since")
     if sum(given[name] is not None for name in asked) + bool(given["over"]) > 1:
         raise click.UsageError("pass one of --event, --document, --since and --over")
+    if given["junit"] is not None and (given["over"] or any(given[name] is not None for name in asked)):
+        raise click.UsageError("--junit says what came of the examples in rule files: leave the others out")
     if given["query"] is not None and not given["over"]:
         raise click.UsageError("--query says more about --over, which is not there")
     if given["over"] and not all(given["over"].partition(".")):

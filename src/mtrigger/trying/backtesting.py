@@ -138,8 +138,11 @@ class _Past:
             self._keep(rule, *self._trial.silences(rule, event.cluster_time))
         firing = {rule.name: rule for rule in self._matcher.matches(event, event.time)}
         over = {ending.name: self._followed[ending.name] for ending in self._over.matches(event, event.time)}
+        reached = datetime.fromtimestamp(event.cluster_time.time, UTC)
         for name, rule in (over | firing).items():
-            self._keep(rule, self._trial.consider(rule, event, event.time, fires=name in firing))
+            # Who waits goes by the stream's time, of which the clock of a server may be ahead.
+            now = event.time if rule.absent is None else reached
+            self._keep(rule, self._trial.consider(rule, event, now, fires=name in firing))
 
     def end(self, stretch: Stretch) -> None:
         """Nothing happened since; and what had its own times."""
