@@ -31,6 +31,9 @@ long been durable."""
 _KEPT_LONGER = timedelta(days=7)
 """How much longer a memory is kept than it counts: what was read before a long stop may come again."""
 
+_UNTOLD_KEPT = timedelta(days=30)
+"""The same where the next send has something to tell: how many were held back."""
+
 UNGATED = Admission(Pass(), NOTHING_YET)
 
 
@@ -86,7 +89,8 @@ class Gatekeeper:
         self._kept[key] = _Kept(state, known.unwritten + 1 if known is not None else 1)
         if len(self._kept) > MOST_KEPT:
             del self._kept[next(iter(self._kept))]
-        return Memory(key, rule.name, state.to_fields(), now + _counts_for(rule) + _KEPT_LONGER)
+        longer = _UNTOLD_KEPT if state.held_back else _KEPT_LONGER
+        return Memory(key, rule.name, state.to_fields(), now + _counts_for(rule) + longer)
 
     def must_be_durable(self, delivery: Delivery, outcome: Outcome) -> bool:
         """Whether `outcome`, which is remembered, has to be durable before the next delivery of the group is
