@@ -50,6 +50,17 @@ def kind_of(channel: Node | None) -> tuple[str, Entry] | None:
     return next(iter(channel.entries.items()))
 
 
+def merge_channels(under: Mapping, over: Mapping) -> Mapping:
+    """The channels of a folder on top of those above it: settings are merged where the kind is the same."""
+    entries = dict(under.entries)
+    for name, entry in over.entries.items():
+        below = kind_of(under.get(name))
+        above = kind_of(entry.node)
+        alike = below is not None and above is not None and below[0] == above[0]
+        entries[name] = Entry(entry.place, merge(under.entries[name].node, entry.node)) if alike else entry
+    return Mapping(over.place, entries)
+
+
 def without_settings(channels: Mapping) -> Mapping:
     """The same names, with nothing behind them: what stands there is wrong, and is reported already."""
     return Mapping(

@@ -122,8 +122,9 @@ def _kind_and_settings(
     name, entry = next(iter(item.entries.items()))
     if name in actions.KINDS:
         return name, name, entry
-    channel = kind_of(channels.get(name)) if channels is not None else None
-    if channel is None and name in names(channels):
+    found = channels.get(name) if channels is not None else None
+    channel = kind_of(found)
+    if channel is None and found is not None:
         return None  # the channel itself is wrong, which is reported where it stands
     if channel is None:
         report.add(entry.place, unknown_name(name, tuple(names(channels))))

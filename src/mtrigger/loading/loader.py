@@ -14,7 +14,7 @@ from mtrigger import actions
 from mtrigger.actions.third_party import BrokenKindError
 from mtrigger.errors import Mistake, RulesError, SettingsError
 from mtrigger.loading import nodes
-from mtrigger.loading.channels import check_channels, unknown_name, without_settings
+from mtrigger.loading.channels import check_channels, merge_channels, unknown_name, without_settings
 from mtrigger.loading.compiling import compile_rule, name_of
 from mtrigger.loading.doing import Draft
 from mtrigger.loading.interpolation import Surroundings, fill_in
@@ -137,11 +137,11 @@ class _Loading:
             # Rules that name its channels have nothing wrong because of that.
             known = _mapping(own, "channels")
             mute = without_settings(known) if known is not None else None
-            return replace(inherited, channels=_merged(inherited.channels, mute))
+            return replace(inherited, channels=_over(inherited.channels, mute))
         return _Defaults(
             _merged(inherited.rule, own.without("actions", "channels")),
             _merged(inherited.actions, _mapping(own, "actions")),
-            _merged(inherited.channels, _mapping(own, "channels")),
+            _over(inherited.channels, _mapping(own, "channels")),
         )
 
     def _check_defaults(self, node: nodes.Mapping) -> bool:
@@ -248,6 +248,10 @@ class _Loading:
 def _mapping(node: nodes.Mapping, key: str) -> nodes.Mapping | None:
     value = node.get(key)
     return value if isinstance(value, nodes.Mapping) else None
+
+
+def _over(under: nodes.Mapping | None, own: nodes.Mapping | None) -> nodes.Mapping | None:
+    return merge_channels(under, own) if under is not None and own is not None else own or under
 
 
 def _merged(under: nodes.Mapping | None, over: nodes.Mapping | None) -> nodes.Mapping | None:

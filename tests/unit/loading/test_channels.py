@@ -75,6 +75,14 @@ def test_a_folder_below_may_change_a_channel(channels: RulesFolder) -> None:
     assert (config.to, config.subject) == (("north@example.com",), "A change")
 
 
+def test_a_folder_below_may_make_a_channel_of_another_kind(channels: RulesFolder) -> None:
+    """Nothing of the one above is left: its settings mean nothing there."""
+    channels.write("north/_defaults.yaml", "channels:\n  sales: {log: {message: in the north}}\n")
+    channels.write("north/rule.yaml", RULE + "  - sales\n")
+    (rule,) = channels.load(ENVIRON).rules
+    assert [(action.name, action.kind) for action in rule.actions] == [("sales", "log")]
+
+
 def test_a_misspelt_channel_is_told_with_its_neighbour(channels: RulesFolder) -> None:
     (mistake,) = channels.mistakes_in(RULE + "  - sale: {}\n", ENVIRON)
     assert mistake.endswith("3:5: there is no action `sale`; did you mean `sales`?")
