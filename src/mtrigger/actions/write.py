@@ -106,6 +106,8 @@ def _equal(key: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in key.items():
         if value is None:
             raise PermanentError(f"key: `{name}` is null, which would mean any document without that field")
+        if isinstance(value, list):
+            raise PermanentError(f"key: `{name}` is an array, which would be found by each of its elements")
     return {name: {"$eq": value} for name, value in key.items()}
 
 

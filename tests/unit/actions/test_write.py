@@ -160,8 +160,8 @@ EVERYWHERE = {
 @given(HOSTILE)
 def test_no_document_can_change_the_shape_of_a_write(hostile: Any) -> None:
     """Whatever it holds stands where a value stands: behind `$eq`, in `$each`, or in a field."""
-    if hostile is None:
-        return
+    if hostile is None or isinstance(hostile, list):
+        return  # neither can name a document: see below
     made = write(update=EVERYWHERE, key={"k": "{{ document.x }}"})._effect(
         work_for_document({"_id": 1, "x": hostile})
     )
@@ -180,18 +180,31 @@ def test_no_document_can_change_the_shape_of_a_write(hostile: Any) -> None:
     [
         ({"k": None}, {"delete": {"k": "{{ document.k }}"}}, "`k` is null"),
         ({"k": None}, {"update": {"$inc": {"n": 1}}, "key": {"k": "{{ document.k }}"}}, "`k` is null"),
+        ({"k": [1, 2]}, {"delete": {"k": "{{ document.k }}"}}, "`k` is an array"),
+        ({"k": [1]}, {"replace": "{{ document }}", "key": "k"}, "`k` is an array"),
         ({}, {"delete": {"k": "{{ document.k }}"}}, "document has no field 'k'"),
         ({}, {"replace": "{{ document }}", "key": "k"}, "no field `k`"),
         ({"k": 5}, {"insert": "{{ document.k }}"}, "a document is needed"),
         ({"k": {"$set": 1}}, {"insert": "{{ document.k }}"}, "cannot begin with `\\$`"),
         ({"k": {"$set": 1}}, {"replace": "{{ document.k }}", "key": {"a": 1}}, "cannot begin with `\\$`"),
     ],
-    ids=["null delete", "null key", "missing", "no key", "no document", "insert $", "replace $"],
+    ids=[
+        "null delete",
+        "null key",
+        "array delete",
+        "array key",
+        "missing",
+        "no key",
+        "no document",
+        "insert $",
+        "replace $",
+    ],
 )
 async def test_what_a_document_cannot_give_is_dead(
     document: dict[str, Any], settings: dict[str, Any], said: str
 ) -> None:
-    """A null key would mean every document without that field."""
+    """A null key would mean every document without that field; and a document that has an array where others
+    have a key would be the target of all whose key is in it."""
     with pytest.raises(PermanentError, match=said):
         await effect(document, **settings)
 
