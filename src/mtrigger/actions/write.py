@@ -15,6 +15,7 @@ from mtrigger.actions.write_settings import (
     ARRAY_OPERATORS,
     COMPARISONS,
     WriteConfig,
+    key_problem,
     write_mistakes,
     write_reads,
 )
@@ -104,10 +105,8 @@ def _filled(part: str, made: Filled, scope: Mapping[str, Any]) -> Any:
 def _equal(key: Mapping[str, Any]) -> dict[str, Any]:
     """A filter for documents that have just these values."""
     for name, value in key.items():
-        if value is None:
-            raise PermanentError(f"key: `{name}` is null, which would mean any document without that field")
-        if isinstance(value, list):
-            raise PermanentError(f"key: `{name}` is an array, which would be found by each of its elements")
+        if (problem := key_problem(value)) is not None:
+            raise PermanentError(f"key: `{name}` {problem}")
     return {name: {"$eq": value} for name, value in key.items()}
 
 

@@ -112,6 +112,7 @@ def write_mistakes(config: WriteConfig, templates: Templates) -> Iterator[Config
     if isinstance(config.key, dict):
         yield from json_mistakes(config.key, ("key",), templates)
         yield from _dollars(config.key, ("key",), "a key is compared as it is")
+        yield from _unfit(config.key, ("key",))
         if not config.key:
             yield ConfigMistake(("key",), "`key` is empty: it would mean any document")
     if isinstance(value, str):
@@ -124,6 +125,21 @@ def write_mistakes(config: WriteConfig, templates: Templates) -> Iterator[Config
     else:
         yield from _dollars(value, place, "a field's name does not begin with `$` here")
         yield from _missing_keys(config, value)
+        if config.operation == "delete":
+            yield from _unfit(value, place)
+
+
+def key_problem(value: Any) -> str | None:
+    """Why a value cannot name a document, None if it can."""
+    if value is None:
+        return "is null, which would mean any document without that field"
+    return "is an array, which would be found by each of its elements" if isinstance(value, list) else None
+
+
+def _unfit(key: Values, place: Place) -> Iterator[ConfigMistake]:
+    for name, value in key.items():
+        if (problem := key_problem(value)) is not None:
+            yield ConfigMistake((*place, name), f"`{name}` {problem}")
 
 
 def _operator_mistakes(config: WriteConfig, update: Values) -> Iterator[ConfigMistake]:
