@@ -31,6 +31,10 @@ ADDRESS_SECONDS = 30
 _NOBODY_BEHIND = frozenset({502, 503, 504})
 """Bad gateway, unavailable, gateway timeout (RFC 9110, 15.6.3 to 15.6.5). A 500 is one request's trouble."""
 
+LONGEST_ASKED = 300.0
+"""Seconds for which a `Retry-After` keeps a whole host from being probed. It is one endpoint that asks, and
+the others must not wait with it for an hour."""
+
 _LONGEST_CONNECT = 10.0
 _LONGEST_ANSWER = 64 * 1024
 
@@ -101,8 +105,8 @@ class HttpPool:
             attempt.reached()  # what it says cannot be read, but it speaks
             raise
         if answer.status in _NOBODY_BEHIND:
-            asked = wait_asked_for(answer.headers, datetime.now(UTC))
-            attempt.failed(f"it answers {answer}", asked or 0.0)
+            asked = wait_asked_for(answer.headers, datetime.now(UTC)) or 0.0
+            attempt.failed(f"it answers {answer}", min(asked, LONGEST_ASKED))
         else:
             attempt.reached()
         return answer
