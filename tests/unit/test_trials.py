@@ -5,6 +5,7 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from bson.decimal128 import Decimal128
 from bson.timestamp import Timestamp
 
 from mtrigger.actions.base import ActionConfig
@@ -120,3 +121,18 @@ def test_a_throttle_counts_what_was_let_through_as_sent() -> None:
     assert came(trial, rule, at(0), at(5, "b"), at(9)) == ["fires", "suppressed", "suppressed"]
     tried = trial.consider(rule, at(10), at(10).time, fires=True)
     assert (tried.came, tried.facts["held_back"]) == ("fires", 2)
+
+
+def test_a_digest_tells_of_all_that_was_gathered_so_far() -> None:
+    """As it would be sent: the listed documents are bounded, the count and the sums are not."""
+    digest = Digest(60.0, "", ZoneInfo("UTC"), max=2, sums=("level",))
+    rule, trial = replace(RULE, digest=digest), Trial()
+    levels = (1, Decimal128("2.5"), "many")
+    events = [replace(at(n), document={"_id": "a", "level": level}) for n, level in enumerate(levels)]
+    facts = [trial.consider(rule, event, event.time, fires=True).facts for event in events]
+    assert [one["count"] for one in facts] == [1, 2, 3]
+    assert [len(one["documents"]) for one in facts] == [1, 2, 2]
+    assert facts[-1]["more"] == 1
+    assert facts[-1]["sums"] == {"level": Decimal128("3.5")}
+    later = replace(at(61), document={"_id": "a", "level": 7})
+    assert trial.consider(rule, later, later.time, fires=True).facts["sums"] == {"level": 7}

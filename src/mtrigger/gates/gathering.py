@@ -5,12 +5,17 @@ What one change alone decides (its age, a silence with a condition) is decided w
 longer than `max_age`. What holds for the rule as a whole (a silence, hours) is asked again when it closes.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
 
+from bson.decimal128 import Decimal128
 from cronsim import CronSim
 
 from mtrigger.deliveries import Delivery
+from mtrigger.events import Document
 from mtrigger.gates.admitting import Admission, Suppress, admission
 from mtrigger.gates.silences import Wishes
 from mtrigger.gates.state import NOTHING_YET
@@ -45,3 +50,30 @@ def closing(rule: Rule, head: Delivery, wishes: Wishes, now: datetime) -> Admiss
     silences = [silence for silence in wishes.silences.get(rule.name, ()) if silence.condition is None]
     of_all = replace(wishes, silences={rule.name: tuple(silences)})
     return admission(replace(rule, max_age=None), head, NOTHING_YET, of_all, now)
+
+
+def facts_of(documents: Sequence[Document], count: int, sums: Mapping[str, Any]) -> dict[str, Any]:
+    """What actions see of a digest of `count` changes that lists `documents`, with `sums` over all."""
+    return {
+        # Another object than the first of the list, so that a list of one is sent as a list (see
+        # `standard_message`): whoever reads digests need not tell them apart.
+        "document": {**documents[0]} if documents else {},
+        "documents": list(documents),
+        "count": count,
+        "more": count - len(documents),
+        "sums": sums,
+    }
+
+
+def total(values: Iterable[Any]) -> Any:
+    """The sum of the numbers among `values`, as the server makes it."""
+    numbers = [value for value in values if isinstance(value, int | float | Decimal128)]
+    numbers = [number for number in numbers if not isinstance(number, bool)]
+    if not any(isinstance(number, Decimal128) for number in numbers):
+        return sum(numbers)
+    return Decimal128(
+        sum(
+            number.to_decimal() if isinstance(number, Decimal128) else Decimal(str(number))
+            for number in numbers
+        )
+    )

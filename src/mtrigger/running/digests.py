@@ -17,7 +17,7 @@ from typing import Any
 from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Settlement, Suppressed
 from mtrigger.effects import Effect
 from mtrigger.gates import Admission, Hold, Pass, Suppress
-from mtrigger.gates.gathering import arrival, closes_in, closing, closing_time
+from mtrigger.gates.gathering import arrival, closes_in, closing, closing_time, facts_of
 from mtrigger.grouping import gathered_lane
 from mtrigger.ownership.lease import Interrupted
 from mtrigger.planning import in_its_lane
@@ -216,15 +216,7 @@ def _facts(gathered: Gathered) -> dict[str, Any]:
         for event in gathered.events
         if not event.flaw
     ]
-    return {
-        # Another object than the first of the list, so that a list of one is sent as a list (see
-        # `standard_message`): whoever reads digests need not tell them apart.
-        "document": {**documents[0]} if documents else {},
-        "documents": documents,
-        "count": gathered.count,
-        "more": gathered.count - len(documents),
-        "sums": gathered.sums,
-    }
+    return facts_of(documents, gathered.count, gathered.sums)
 
 
 def _in_a_digest(outcome: Delivered, gathered: Gathered) -> Delivered:

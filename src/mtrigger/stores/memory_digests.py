@@ -2,14 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from operator import attrgetter
-from typing import Any
-
-from bson.decimal128 import Decimal128
 
 from mtrigger.deliveries import OPEN, Delivery, Retrying, Settlement
 from mtrigger.events import ChangeEvent
+from mtrigger.gates.gathering import total
 from mtrigger.grouping import value_at
 from mtrigger.stores.base import Record
 from mtrigger.stores.digests import Gathered
@@ -79,7 +76,7 @@ class MemoryDigests:
         rows = [record.delivery for record in self._records() if record.delivery.id in sealed]
         events = [delivery.event for delivery in sorted(rows, key=attrgetter("position"))]
         documents = [event.document for event in events if event.document is not None]
-        totals = {path: _sum(value_at(document, path) for document in documents) for path in sums}
+        totals = {path: total(value_at(document, path) for document in documents) for path in sums}
         listed = tuple(replace(event, before=None) for event in events[:most])
         size = sum(event.size for event in listed)
         deepest = max(rows, key=attrgetter("depth"), default=head)
@@ -92,15 +89,3 @@ class MemoryDigests:
 
 def _light(delivery: Delivery) -> Delivery:
     return replace(delivery, event=ChangeEvent.unknown(delivery.position, ""))
-
-
-def _sum(values: Iterable[Any]) -> Any:
-    """The sum of the numbers among `values`, as the server makes it."""
-    numbers = [value for value in values if isinstance(value, int | float | Decimal128)]
-    numbers = [number for number in numbers if not isinstance(number, bool)]
-    if not any(isinstance(number, Decimal128) for number in numbers):
-        return sum(numbers)
-    total = sum(
-        number.to_decimal() if isinstance(number, Decimal128) else Decimal(str(number)) for number in numbers
-    )
-    return Decimal128(total)

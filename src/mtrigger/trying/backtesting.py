@@ -157,7 +157,7 @@ class _Past:
             if one.came != "ignored":
                 account.take_down(one)
             if one.came in ("fires", "resolves"):
-                self.latest[rule.name].append(one)
+                _show(self.latest[rule.name], one, is_more=rule.digest is not None and not one.opens)
 
     def _count_times(self, account: Account, stretch: Stretch) -> None:
         """The times of a scheduled rule that lie in the stretch."""
@@ -170,3 +170,12 @@ class _Past:
             if time > until or account.is_endless:
                 return
             account.take_down(self._trial.consider(rule, event_of(rule, time), time, fires=True))
+
+
+def _show(latest: deque[Tried], tried: Tried, *, is_more: bool) -> None:
+    """Keep what is to be shown. What `is_more` of a digest stands for all of it."""
+    for place, other in enumerate(latest if is_more else ()):
+        if other.rule is tried.rule and other.facts.get("group") == tried.facts.get("group"):
+            latest[place] = tried
+            return
+    latest.append(tried)

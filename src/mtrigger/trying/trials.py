@@ -13,7 +13,7 @@ from bson.timestamp import Timestamp
 
 from mtrigger.deliveries import Delivered, Delivery
 from mtrigger.document_keys import text_of_key
-from mtrigger.events import ChangeEvent
+from mtrigger.events import ChangeEvent, Document
 from mtrigger.gates import (
     NOTHING_YET,
     GroupState,
@@ -25,8 +25,9 @@ from mtrigger.gates import (
     after,
     remembers,
 )
-from mtrigger.gates.gathering import arrival, closing, closing_time
+from mtrigger.gates.gathering import arrival, closing, closing_time, facts_of, total
 from mtrigger.gates.looping import Firing, caught, firings
+from mtrigger.grouping import value_at
 from mtrigger.planning import owed
 from mtrigger.quiet import Digest
 from mtrigger.rules import Rule
@@ -37,16 +38,11 @@ Came = Literal["fires", "ignored", "suppressed", "held", "resolves"]
 rule fired for before is over."""
 
 
+MANY = 1_000
+"""Digests that are kept at least, though they may have closed."""
+
 _Group = tuple[str, str, str]
 """Rule, action and lane."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """A digest that is gathered until it `closes`, and what becomes of it then."""
-
-    closes: datetime
-    verdict: Pass | Suppress | Hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +58,32 @@ class Tried:
     opens: bool = False
 
 
+@dataclass(slots=True)
+class _Window:
+    """A digest that is gathered until it `closes`, what becomes of it then, and what it has so far."""
+
+    closes: datetime
+    verdict: Pass | Suppress | Hold
+    documents: list[Document] = field(default_factory=list)
+    count: int = 0
+    sums: dict[str, Any] = field(default_factory=dict)
+
+    def take(self, digest: Digest, event: ChangeEvent) -> None:
+        """One more change."""
+        document = event.document if event.document is not None else event.key
+        if self.count < digest.max and not event.flaw:
+            self.documents.append(document)
+        self.count += 1
+        for path in digest.sums:
+            self.sums[path] = total((self.sums.get(path, 0), value_at(document, path)))
+
+    def tried(self, *, opens: bool) -> Tried:
+        """What the last one taken comes to."""
+        found = _tried(self.verdict)
+        gathered = facts_of(self.documents, self.count, dict(self.sums))
+        return replace(found, facts={**found.facts, **gathered}, opens=opens)
+
+
 class Trial:
     """The memory of all groups of the rules that are tried."""
 
@@ -69,6 +91,7 @@ class Trial:
         self._states: dict[_Group, GroupState] = {}
         self._once: set[str] = set()
         self._windows: dict[_Group, _Window] = {}
+        self._most_windows = MANY
         self._firings: dict[tuple[str, str, str], tuple[Firing, ...]] = {}
         self._paused: dict[str, str] = {}
         self._occasions = Occasions()
@@ -126,8 +149,16 @@ class Trial:
         if window is None or opens:
             if going_round := self._goes_round(rule, delivery):
                 return Tried("held", going_round)
+            self._forget_closed(now)
             window = self._windows[group] = _window(rule, digest, delivery, now)
-        return replace(_tried(window.verdict), opens=opens)
+        window.take(digest, delivery.event)
+        return window.tried(opens=opens)
+
+    def _forget_closed(self, now: datetime) -> None:
+        """Where there are many groups, do not keep what all of them had."""
+        if len(self._windows) >= self._most_windows:
+            open_ones = {group: window for group, window in self._windows.items() if now < window.closes}
+            self._windows, self._most_windows = open_ones, 2 * len(open_ones) + MANY
 
     def _goes_round(self, rule: Rule, delivery: Delivery) -> str:
         """Why the rule's guard has paused it, or does so now; "" if it has not. How often it fires for a
