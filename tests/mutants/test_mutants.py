@@ -132,8 +132,8 @@ MUTANTS = [
     Mutant(
         rule="what a gate holds is asked about again when rules change",
         file="dispatcher.py",
-        sound="                line.wake(lanes)\n",
-        broken="                pass\n",
+        sound="            self._wake(key, lanes)\n",
+        broken="            pass\n",
         test="tests/acceptance/test_quiet.py"
         "::test_what_becomes_due_outside_the_hours_waits_and_goes_when_the_rule_is_changed",
     ),
