@@ -56,10 +56,10 @@ class Dispatcher:
         self._partition = partition
         self._settler = Settler(outbox, self.offer)
         self._waiting = WaitingLanes(breakers, self._wake)
-        self._handling = Handling(outbox, self._settler, complete, self._waiting)
+        self._lines: dict[LineKey, Line] = {}
+        self._handling = Handling(outbox, self._settler, complete, self._waiting, self._lines)
         self._digests = Digests(outbox, partition, self._settler, self._handling)
         self._limits = RuleLimits()
-        self._lines: dict[LineKey, Line] = {}
         self._runners: Mapping[LineKey, Runner] = {}
         self._tasks = asyncio.TaskGroup()
         self._workers: set[asyncio.Task[None]] = set()
@@ -89,7 +89,7 @@ class Dispatcher:
         self._runners = runners
         rules = [runner.rule for runner in runners.values()]
         self._limits.use({rule.name: rule.concurrency for rule in rules if rule.concurrency is not None})
-        self._handling.use(Matcher({rule.name: rule for rule in rules}.values()))
+        self._handling.use(Matcher({rule.name: rule for rule in rules}.values()), runners)
         if self._running:
             self._ask_again()
 

@@ -11,6 +11,7 @@ from pymongo import UpdateOne
 
 from acceptance.shop import Shop
 from support.command import Running
+from support.http_sink import Answer
 from support.polling import eventually
 
 Document = dict[str, Any]
@@ -19,6 +20,7 @@ LOW = """
 on: {collection: SHOP.tanks}
 when: level < 10 and open == true
 fire: FIRE
+retry: {attempts: 1000, first_delay: 20ms, max_delay: 100ms}
 do:
   - webhook: {url: 'SINK/low', body: '{{ document._id }} {{ document.level }} {{ resolved }}'}
 resolved:
@@ -231,3 +233,30 @@ async def test_gates_keep_back_the_message_and_not_its_end(shop: Shop) -> None:
 
     assert len(told(shop, "low")) == 1
     assert sorted(text[0] for text in told(shop, "over")) == ["a", "b"]
+
+
+async def test_the_end_is_not_told_before_the_beginning_is(shop: Shop) -> None:
+    """The alert is refused for a while: the message that it is over waits for it, also across a crash."""
+    await tanks_with_images(shop)
+    low_rule(shop)
+    shop.web.answer_path("/low", Answer(500))
+    running = shop.watch()
+    tanks = shop.database.tanks
+    await tanks.insert_one({"_id": "a", "level": 5, "open": True})
+    await eventually(lambda: len(told(shop, "low")) >= 2)
+    await tanks.update_one({"_id": "a"}, {"$set": {"level": 20}})
+    await shop.delivery({"action": "resolved-webhook"})
+    await eventually(lambda: len(told(shop, "low")) >= 5)
+    assert told(shop, "over") == []
+
+    running.kill()  # what waits in the outbox waits for what lies there, too
+    running = shop.watch()
+    tried = len(told(shop, "low"))
+    await eventually(lambda: len(told(shop, "low")) >= tried + 2)
+    assert told(shop, "over") == []
+
+    shop.web.answer_path("/low", Answer(200))
+    await all_read(shop)
+    requests = [request.path for request in list(shop.web.requests) if request.path != "/mark"]
+    assert requests[-2:] == ["/low", "/over"]
+    assert requests.count("/over") == 1

@@ -5,6 +5,7 @@ attempt that is counted; an outcome is handed over to be written before the lane
 """
 
 import time
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ from mtrigger.running.carrying_out import Carrier
 from mtrigger.running.dead_letters import told
 from mtrigger.running.delivery_log import tell, tell_interrupted
 from mtrigger.running.doubts import Doubts
+from mtrigger.running.endings import Endings
 from mtrigger.running.gatekeeping import UNGATED, Gatekeeper
 from mtrigger.running.lanes import Line
 from mtrigger.running.loop_guarding import LoopGuards
@@ -43,27 +45,37 @@ TRUSTED_FOR = timedelta(seconds=5)
 LONGEST_HOLD = 60.0
 """Seconds after which what is held back is asked about again: hours go by clocks, which are set."""
 
+NOT_TOLD_YET = Held(0.5, "that it began is not told yet")
 GOING_ROUND = Held(1.0, "the rule goes round in circles and is paused")
 
 
 class Handling:
     """What the attempts of one partition share."""
 
-    def __init__(self, outbox: Outbox, settler: Settler, complete: Complete, waiting: WaitingLanes) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        settler: Settler,
+        complete: Complete,
+        waiting: WaitingLanes,
+        lines: Mapping[LineKey, Line],
+    ) -> None:
         self.doubts = Doubts(outbox)
         self.carrier = Carrier(outbox.effects)
         self._settler = settler
         self._complete = complete
         self._waiting = waiting
+        self._endings = Endings(lines)
         self._gatekeeper = Gatekeeper(outbox.memories)
         self._loop_guards = LoopGuards(outbox.wishes)
         self._matcher = Matcher(())
         self._wished_at = datetime.now(UTC)
         self._kept_back: set[tuple[LineKey, str]] = set()
 
-    def use(self, matcher: Matcher) -> None:
-        """Hold deaths and effects against other rules from now on."""
+    def use(self, matcher: Matcher, runners: Mapping[LineKey, Runner]) -> None:
+        """Hold deaths, effects and ends against other rules from now on."""
         self._matcher = matcher
+        self._endings.use(runners)
         self.carrier.use(matcher.watches)
 
     def heed(self, wishes: Wishes) -> bool:
@@ -152,6 +164,8 @@ class Handling:
         rule, admitted = runner.rule, UNGATED
         if await self.trips(rule, delivery):
             return admitted, GOING_ROUND
+        if self._endings.is_early(delivery):
+            return admitted, NOT_TOLD_YET
         if self._gatekeeper.concern(rule):
             admitted = await self._gatekeeper.admission(rule, delivery, at)
         match admitted.verdict:

@@ -160,6 +160,14 @@ class Line:
             self._loaded_to = max(self._loaded_to, delivery.position)
             self._append(delivery, delivery.created_at)
 
+    def waits_before(self, delivery: Delivery) -> bool:
+        """Whether something older of the same lane is held here, or may still lie in the outbox. (`delivery`
+        is another line's.)"""
+        lane = self._lanes.get(delivery.lane)
+        if lane is not None and lane[0].position < delivery.position:
+            return True
+        return self.incomplete and self._loaded_to < delivery.position
+
     def is_ready(self, now: datetime) -> bool:
         """Whether there is a delivery that may run now."""
         while self._waiting and self._waiting[0][0] <= now:
