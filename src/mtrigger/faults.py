@@ -39,6 +39,10 @@ class Fault(Enum):
     """Nothing that waiting would mend."""
 
 
+DUPLICATE_KEY = 11000
+"""The server's code, DuplicateKey, where a write would make what is there already. Whoever writes knows what
+that means."""
+
 _PASSING_CODES = frozenset({
     6,  # HostUnreachable
     7,  # HostNotFound

@@ -8,11 +8,12 @@ from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from mtrigger.effects import Effect
 from mtrigger.errors import PermanentError
+from mtrigger.faults import DUPLICATE_KEY
 from mtrigger.stores.effects import CarriedOutBeforeError, ContendedError
 
 Write = InsertOne[dict[str, Any]] | UpdateOne | ReplaceOne[dict[str, Any]] | DeleteOne
 
-_DUPLICATE_KEY, _INVALID_DOCUMENT = 11000, 121
+_INVALID_DOCUMENT = 121  # DocumentValidationFailure
 _CONTENTION = frozenset({112, 24, 246})  # WriteConflict, LockTimeout, SnapshotUnavailable
 
 _FOR_GOOD = frozenset({
@@ -76,7 +77,7 @@ def is_contention(error: PyMongoError, effects: Iterable[Effect]) -> bool:
 def _is_overtaken(error: PyMongoError, effect: Effect) -> bool:
     """Whether somebody else has just made the document that `effect` was to make: it will be found."""
     unique = _detail(error).get("keyPattern") or {}
-    return code_of(error) == _DUPLICATE_KEY and effect.upsert and unique.keys() == effect.filter.keys()
+    return code_of(error) == DUPLICATE_KEY and effect.upsert and unique.keys() == effect.filter.keys()
 
 
 def refusal(error: PyMongoError, effect: Effect) -> Exception:
@@ -86,7 +87,7 @@ def refusal(error: PyMongoError, effect: Effect) -> Exception:
     detail = _detail(error)
     if is_contention(error, [effect]):
         return ContendedError(f"others kept writing the same document of {effect.namespace}")
-    if code == _DUPLICATE_KEY:
+    if code == DUPLICATE_KEY:
         fields = list(detail.get("keyPattern") or {})
         if effect.own_id and fields == ["_id"]:
             return CarriedOutBeforeError(effect.account)

@@ -16,6 +16,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from mtrigger.deliveries import Delivery, Settlement
 from mtrigger.errors import OwnershipError, PositionError
+from mtrigger.faults import DUPLICATE_KEY
 from mtrigger.ownership.lease import Fence
 from mtrigger.ownership.processes import shown
 from mtrigger.stores.base import Checkpoint, Leases, LineKey
@@ -46,8 +47,6 @@ from mtrigger.stores.rows import (
 )
 from mtrigger.stores.schedules import NextRuns
 from mtrigger.stores.steadiness import StateOutage, steadily
-
-DUPLICATE_KEY = 11000
 
 
 class MongoStore(MongoRecords):

@@ -8,16 +8,14 @@ a row, which an owner does before it writes it, makes it one of its own epoch.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pymongo import ReplaceOne, UpdateOne
+from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError
 
 from mtrigger.deliveries import Memory
+from mtrigger.stores.latest_rows import put_unless_later
 from mtrigger.stores.memories import Fields
 from mtrigger.stores.steadiness import StateOutage, steadily
-
-_DUPLICATE_KEY = 11000
 
 
 class MongoMemories:
@@ -41,23 +39,8 @@ class MongoMemories:
 
     @steadily
     async def keep(self, memories: Sequence[Memory]) -> None:
-        epoch = self._epoch
-        last = {memory.id: memory for memory in memories}
-        writes = [
-            ReplaceOne(
-                {"_id": memory.id, "epoch": {"$not": {"$gt": epoch}}},
-                {**memory.fields, "rule": memory.rule, "epoch": epoch, "expires_at": memory.expires_at},
-                upsert=True,
-            )
-            for memory in last.values()
-        ]
-        try:
-            await self._rows.bulk_write(writes, ordered=False)
-        except BulkWriteError as error:
-            # The row is there with a later epoch: its owner knows more.
-            others = [item for item in error.details["writeErrors"] if item["code"] != _DUPLICATE_KEY]
-            if others or error.details["writeConcernErrors"]:
-                raise
+        last = {memory.id: _row(memory, self._epoch) for memory in memories}
+        await put_unless_later(self._rows, last.values(), by="epoch")
 
     @property
     def _epoch(self) -> int:
@@ -69,8 +52,12 @@ class MongoMemories:
         epoch = self._epoch
         writes = []
         for memory in memories:
-            fields = {**memory.fields, "rule": memory.rule, "epoch": epoch, "expires_at": memory.expires_at}
-            mine = {"$literal": {"_id": memory.id, **fields}}
+            mine = {"$literal": _row(memory, epoch)}
             row = {"$cond": [{"$gt": ["$epoch", epoch]}, "$$ROOT", mine]}
             writes.append(UpdateOne({"_id": memory.id}, [{"$replaceWith": row}], upsert=True))
         await self._rows.bulk_write(writes, session=session)
+
+
+def _row(memory: Memory, epoch: int) -> dict[str, Any]:
+    fields = {**memory.fields, "rule": memory.rule, "epoch": epoch, "expires_at": memory.expires_at}
+    return {"_id": memory.id, **fields}

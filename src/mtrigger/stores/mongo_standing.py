@@ -8,15 +8,13 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pymongo import ASCENDING, ReplaceOne
-from pymongo.asynchronous.collection import AsyncCollection
+from pymongo import ASCENDING
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError
 
 from mtrigger.standing import Alert, Clock, Waiting
+from mtrigger.stores.latest_rows import put_unless_later
 from mtrigger.stores.steadiness import StateOutage, steadily
 
-_DUPLICATE_KEY = 11000
 _OVER_KEPT = timedelta(days=7)
 """How long what no longer stands is remembered: longer than any stretch that is read again."""
 
@@ -50,7 +48,7 @@ class MongoStanding:
 
     @steadily
     async def keep_alerts(self, alerts: Sequence[Alert]) -> None:
-        await _put(self._alerts, [_alert_row(alert) for alert in alerts])
+        await put_unless_later(self._alerts, map(_alert_row, alerts), by="position")
 
     @steadily
     async def clocks(self, ids: Sequence[str]) -> Mapping[str, Clock]:
@@ -58,7 +56,7 @@ class MongoStanding:
 
     @steadily
     async def keep_clocks(self, clocks: Sequence[Clock]) -> None:
-        await _put(self._clocks, [_clock_row(clock) for clock in clocks])
+        await put_unless_later(self._clocks, map(_clock_row, clocks), by="position")
 
     @steadily
     async def wait_for(self, waiting: Sequence[Waiting], firsts: Sequence[Clock]) -> None:
@@ -96,20 +94,6 @@ class MongoStanding:
 
 _TOUCHED = "*"
 _REAL: Row = {"_id": {"$ne": _TOUCHED}}
-
-
-async def _put(collection: AsyncCollection[Row], rows: Sequence[Row]) -> None:
-    writes = [
-        ReplaceOne({"_id": row["_id"], "position": {"$not": {"$gt": row["position"]}}}, row, upsert=True)
-        for row in rows
-    ]
-    try:
-        await collection.bulk_write(writes, ordered=False)
-    except BulkWriteError as error:
-        # The row is there, made by a later event: that one counts.
-        others = [item for item in error.details["writeErrors"] if item["code"] != _DUPLICATE_KEY]
-        if others or error.details["writeConcernErrors"]:
-            raise
 
 
 def _alert_row(alert: Alert) -> Row:
