@@ -62,6 +62,11 @@ class Delivery:
         """The same delivery, waiting for its next attempt."""
         return replace(self, attempts=self.attempts + 1, due_at=outcome.due_at, admitted=True)
 
+    def without_event(self) -> Self:
+        """The same delivery without what its event held, which is read when it is needed: many fit into
+        memory."""
+        return replace(self, event=ChangeEvent.unknown(self.position, ""))
+
 
 def delivery_id(cluster: str, token: str, rule: str, action: str) -> str:
     """The id of what `rule` owes through `action` for the event at `token`: 32 hexadecimal digits."""

@@ -299,7 +299,7 @@ MUTANTS = [
     Mutant(
         rule="what comes while a digest is sent is in the next one",
         file="running/windows.py",
-        sound="            self._following.setdefault(lane, _head(delivery))\n",
+        sound="            self._following.setdefault(lane, delivery.without_event())\n",
         broken="            pass\n",
         test="tests/unit/test_windows.py::test_what_comes_while_a_digest_is_sent_begins_the_next_window",
     ),

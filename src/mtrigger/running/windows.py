@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from mtrigger.deliveries import Delivery
-from mtrigger.events import ChangeEvent
 from mtrigger.grouping import gathering
 from mtrigger.quiet import Digest
 from mtrigger.running.lanes import Line
@@ -57,7 +56,7 @@ class Windows(Line):
             else:
                 self._leave(delivery)
         elif self._lanes[lane][0].id in self._running:  # what is sent at this moment may be without it
-            self._following.setdefault(lane, _head(delivery))
+            self._following.setdefault(lane, delivery.without_event())
 
     def asking(self) -> tuple[int, int]:
         """How many heads to load, the oldest ones; and a mark to give back to `take_heads`."""
@@ -78,7 +77,7 @@ class Windows(Line):
         if head is None or head[0].id != delivery.id:
             self.offer(delivery)
         elif delivery.id not in self._running:
-            self._stop_waiting(replace(_head(delivery), due_at=None))
+            self._stop_waiting(replace(delivery.without_event(), due_at=None))
 
     def finish(self, delivery: Delivery) -> None:
         """A head is settled, or it was none: what came meanwhile begins the next window."""
@@ -89,13 +88,8 @@ class Windows(Line):
     def retry(self, delivery: Delivery) -> None:
         """A head waits for its next attempt; what came meanwhile goes with that."""
         self._following.pop(delivery.lane, None)
-        super().retry(_head(delivery))
+        super().retry(delivery.without_event())
 
     def _begin(self, head: Delivery) -> None:
         due_at = head.due_at if head.due_at is not None else self._closes_at(head)
-        self._append(replace(_head(head), due_at=due_at), head.created_at)
-
-
-def _head(delivery: Delivery) -> Delivery:
-    """A delivery without its event: that is read when the window has closed."""
-    return replace(delivery, event=ChangeEvent.unknown(delivery.position, ""))
+        self._append(replace(head.without_event(), due_at=due_at), head.created_at)

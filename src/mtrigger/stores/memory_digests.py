@@ -5,7 +5,6 @@ from dataclasses import replace
 from operator import attrgetter
 
 from mtrigger.deliveries import OPEN, Delivery, Retrying, Settlement
-from mtrigger.events import ChangeEvent
 from mtrigger.gates.gathering import total
 from mtrigger.grouping import value_at
 from mtrigger.stores.base import Record
@@ -46,7 +45,7 @@ class MemoryDigests:
                 if self._sealed.get(delivery.id) == delivery.id:
                     first[delivery.lane] = delivery
                 first.setdefault(delivery.lane, delivery)
-        return [_light(delivery) for delivery in sorted(first.values(), key=_OLDEST)[:limit]]
+        return [delivery.without_event() for delivery in sorted(first.values(), key=_OLDEST)[:limit]]
 
     async def strays(self, partition: str, line: LineKey, lanes: str, limit: int) -> list[Delivery]:
         rows = [delivery for delivery in self._open(partition, line) if not delivery.lane.startswith(lanes)]
@@ -67,9 +66,9 @@ class MemoryDigests:
         mine = [delivery for delivery in self._open(head.partition, line) if delivery.lane == head.lane]
         found = next((delivery for delivery in mine if delivery.id == head.id), None)
         if found is None:
-            return _light(min(mine, key=_OLDEST)) if mine else None
+            return min(mine, key=_OLDEST).without_event() if mine else None
         self._sealed |= dict.fromkeys((delivery.id for delivery in mine), head.id)
-        return _light(found)
+        return found.without_event()
 
     async def gathered(self, head: Delivery, most: int, sums: Sequence[str]) -> Gathered:
         sealed = set(self._sealed_with(head.id))
@@ -85,7 +84,3 @@ class MemoryDigests:
     def _open(self, partition: str, line: LineKey) -> list[Delivery]:
         rows = (record.delivery for record in self._records() if record.status in OPEN)
         return [row for row in rows if row.partition == partition and (row.rule, row.action) == line]
-
-
-def _light(delivery: Delivery) -> Delivery:
-    return replace(delivery, event=ChangeEvent.unknown(delivery.position, ""))

@@ -13,7 +13,6 @@ from pymongo import ASCENDING, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 
 from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Settlement, Status, Suppressed
-from mtrigger.events import ChangeEvent
 from mtrigger.grouping import GATHERED
 from mtrigger.stores.digests import LARGEST_LISTED, Gathered
 from mtrigger.stores.lines import LineKey
@@ -142,8 +141,7 @@ def _place(head: Delivery) -> dict[str, str]:
 
 def _light(row: Row) -> Delivery:
     """The delivery in a row that was read without its event."""
-    delivery = read_delivery({**row, "event": None})
-    return replace(delivery, event=ChangeEvent.unknown(delivery.position, ""))
+    return read_delivery({**row, "event": None}).without_event()
 
 
 def _settlement(row: Row) -> Settlement | None:
