@@ -1,0 +1,1 @@
+"""Sources: tables of relational databases whose rows become documents or messages."""

@@ -1,0 +1,1 @@
+"""Topics: durable, replayable sequences of messages kept in MongoDB, and those who consume them."""
