@@ -1,7 +1,7 @@
 """What lies in a topic: one message, as its producer wrote it and as the topic has numbered it.
 
-A topic `NAME` is the collection `topics.NAME` of the state database. Any producer may insert a document of the
-shape that `fields_of` makes; `offset` is the topic's own to write.
+A topic `NAME` is the collection `topics.NAME` of the state database. Any producer may insert a document of
+the shape that `fields_of` makes; `offset` is the topic's own to write.
 """
 
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ _NOTHING: Mapping[str, Any] = {}
 class Message:
     """One message of a topic.
 
-    `id` is unique in the topic: publishing the same id twice adds nothing. Messages of one `key` are in order,
-    None is no key at all. `time` is when it was published (aware, UTC); None until then. `body` is any value
-    that BSON holds. `source` says where it came from, in words of whoever published it. `offset` counts the
-    messages of the topic from 1 in the order in which consumers see them; 0: not numbered yet.
+    `id` is unique in the topic: publishing the same id twice adds nothing. Messages of one `key` are in
+    order, None is no key at all. `time` is when it was published (aware, UTC); None until then. `body` is any
+    value that BSON holds. `source` says where it came from, in words of whoever published it. `offset` counts
+    the messages of the topic from 1 in the order in which consumers see them; 0: not numbered yet.
     """
 
     id: Any
