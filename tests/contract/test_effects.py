@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from bson.regex import Regex
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from mtrigger.deliveries import Delivered, Delivery, Memory, Settlement, Status
 from mtrigger.deployment.connecting import connect
@@ -18,9 +19,10 @@ from mtrigger.events import ChangeEvent
 from mtrigger.stores.base import Query
 from mtrigger.stores.effects import CarriedOutBeforeError, ContendedError
 from mtrigger.stores.mongo import MongoStore
+from mtrigger.stores.mongo_effects import EffectsElsewhere
 from mtrigger.supervision import outages
 from support.fail_points import failing_commands
-from support.samples import NOW, delivery_at
+from support.samples import NOW, PARTITION, delivery_at
 
 Document = dict[str, Any]
 
@@ -76,8 +78,8 @@ async def test_an_effect_and_its_outcome_are_written_once(
     delivery = delivery_at(1)
     await store.add([delivery])
     settlement = success(delivery, counting())
-    assert await store.effects.settle([settlement], None)
-    assert not await store.effects.settle([settlement], None)
+    assert await store.effects.carry_out([settlement], None) == "written"
+    assert await store.effects.carry_out([settlement], None) == "settled before"
     assert await counts(admin) == {"all": 1}
     (record,) = await store.find(Query(), 10)
     assert (record.status, [line.detail for line in record.log]) == (
@@ -93,9 +95,12 @@ async def test_what_was_discarded_meanwhile_is_not_written(
     deliveries = [delivery_at(number) for number in (1, 2)]
     await store.add(deliveries)
     await store.discard(Query(ids=(deliveries[0].id,)))
-    assert not await store.effects.settle([success(one, counting()) for one in deliveries], None)
+    assert (
+        await store.effects.carry_out([success(one, counting()) for one in deliveries], None)
+        == "settled before"
+    )
     assert await counts(admin) == {}
-    assert await store.effects.settle([success(deliveries[1], counting())], None)
+    assert await store.effects.carry_out([success(deliveries[1], counting())], None) == "written"
     assert await counts(admin) == {"all": 1}
 
 
@@ -107,7 +112,9 @@ async def test_one_refused_effect_leaves_all_undone(
     await store.add(deliveries)
     bad = Effect(SHOP, "counts", "update", {"_id": {"$eq": "all"}}, {"$inc": {"n": "text"}}, upsert=True)
     with pytest.raises(PermanentError, match=r"update in shop_of_effects\.counts was refused"):
-        await store.effects.settle([success(deliveries[0], counting(1)), success(deliveries[1], bad)], None)
+        await store.effects.carry_out(
+            [success(deliveries[0], counting(1)), success(deliveries[1], bad)], None
+        )
     assert await counts(admin) == {}
     assert await store.still_open([one.id for one in deliveries]) == {one.id for one in deliveries}
 
@@ -129,11 +136,14 @@ async def test_a_fault_at_any_command_counts_once(
     """The transaction is made again, or its commit asked for again."""
     delivery = delivery_at(1)
     await store.add([delivery])
-    await store.effects.settle([success(delivery, counting("first"))], None)
+    await store.effects.carry_out([success(delivery, counting("first"))], None)
     again = delivery_at(2)
     await store.add([again])
     async with failing_commands(admin, [command], app_name=FAULTY, mode={"times": 3}, **fault):
-        assert await store.effects.settle([success(again, counting())], Cause("rule", 0, ("rule",)))
+        assert (
+            await store.effects.carry_out([success(again, counting())], Cause("rule", 0, ("rule",)))
+            == "written"
+        )
     assert await counts(admin) == {"first": 1, "all": 1}
     assert await store.still_open([again.id]) == set()
 
@@ -146,7 +156,7 @@ async def test_a_commit_whose_answer_is_lost_counts_once(
     await store.add([delivery])
     unknown = {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}}
     async with failing_commands(admin, ["commitTransaction"], app_name=FAULTY, mode={"times": 3}, **unknown):
-        assert await store.effects.settle([success(delivery, counting())], None)
+        assert await store.effects.carry_out([success(delivery, counting())], None) == "written"
     assert await counts(admin) == {"all": 1}
 
 
@@ -161,25 +171,87 @@ async def test_a_document_that_others_keep_writing_ends_the_attempt(
         await session.start_transaction()
         await admin[SHOP]["counts"].update_one({"_id": "all"}, {"$inc": {"n": 10}}, session=session)
         with pytest.raises(ContendedError, match=r"shop_of_effects\.counts"):
-            await store.effects.settle([success(delivery, counting())], None)
+            await store.effects.carry_out([success(delivery, counting())], None)
         await session.commit_transaction()
-    assert await store.effects.settle([success(delivery, counting())], None)
+    assert await store.effects.carry_out([success(delivery, counting())], None) == "written"
     assert await counts(admin) == {"all": 11}
 
 
 async def test_an_insert_with_an_id_of_its_own_tells_that_it_was_made_before(
     store: MongoStore, admin: AsyncMongoClient[Document]
 ) -> None:
-    """The row was lost, the document is there: nothing is doubled, and it is no failure."""
-    delivery = delivery_at(1)
-    await store.add([delivery])
+    """The row was lost, the document is there: nothing is doubled, and it is no failure. Of what was to go
+    with it, nothing was done."""
+    delivery, another = delivery_at(1), delivery_at(2)
+    await store.add([delivery, another])
     await admin[SHOP]["log"].insert_one({"_id": delivery.id})
     own = Effect(SHOP, "log", "insert", value={"_id": delivery.id}, own_id=True)
     with pytest.raises(CarriedOutBeforeError):
-        await store.effects.settle([success(delivery, own)], None)
+        await store.effects.carry_out([success(delivery, own), success(another, counting())], None)
+    assert await store.effects.carry_out([success(delivery, own)], None) == "unwritten"
+    assert await counts(admin) == {}
+    assert await store.still_open([delivery.id, another.id]) == {delivery.id, another.id}
     theirs = replace(own, own_id=False)
     with pytest.raises(PermanentError, match="another document has the same `_id` already"):
-        await store.effects.settle([success(delivery, theirs)], None)
+        await store.effects.carry_out([success(delivery, theirs)], None)
+
+
+async def test_elsewhere_effects_are_carried_out_and_their_outcomes_are_not(
+    store: MongoStore, admin: AsyncMongoClient[Document]
+) -> None:
+    """So they may be made again; an insert with an id of its own is made once."""
+    delivery, another = delivery_at(1), delivery_at(2)
+    await store.add([delivery, another])
+    own = Effect(SHOP, "log", "insert", value={"_id": delivery.id}, own_id=True)
+    effects = EffectsElsewhere(admin)
+    for _ in range(2):
+        both = [success(delivery, own), success(another, counting())]
+        assert await effects.carry_out(both, None) == "unwritten"
+    assert await admin[SHOP]["log"].count_documents({}) == 1
+    assert await counts(admin) == {"all": 2}
+    assert await store.still_open([delivery.id, another.id]) == {delivery.id, another.id}
+
+
+async def left_open(admin: AsyncMongoClient[Document], session: AsyncClientSession) -> None:
+    """A transaction of a process that is gone: it holds the document that is counted in."""
+    await admin[SHOP]["counts"].insert_one({"_id": "all", "n": 0})
+    own = session.session_id["id"]
+    await admin[STATE]["effects"].insert_one({"_id": "left", "partition": PARTITION, "session": own})
+    await session.start_transaction()
+    await admin[SHOP]["counts"].update_one({"_id": "all"}, {"$inc": {"n": 10}}, session=session)
+
+
+@pytest.mark.parametrize(
+    "fault", [{"closeConnection": True}, {"errorCode": 91}], ids=["closed", "shutting down"]
+)
+async def test_ending_what_an_earlier_owner_left_open_is_tried_until_it_is_done(
+    store: MongoStore, admin: AsyncMongoClient[Document], fault: Document
+) -> None:
+    """Else it would hold its documents for a minute."""
+    delivery = delivery_at(1)
+    await store.add([delivery])
+    async with admin.start_session() as session:
+        await left_open(admin, session)
+        async with failing_commands(admin, ["killSessions"], app_name=FAULTY, mode={"times": 1}, **fault):
+            assert await store.effects.carry_out([success(delivery, counting())], None) == "written"
+    assert await counts(admin) == {"all": 1}
+
+
+async def test_what_an_earlier_owner_left_open_and_may_not_be_ended_is_told(
+    store: MongoStore, admin: AsyncMongoClient[Document], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ends by itself: what it does not hold is written."""
+    delivery = delivery_at(1)
+    await store.add([delivery])
+    async with admin.start_session() as session:
+        await left_open(admin, session)
+        async with failing_commands(admin, ["killSessions"], app_name=FAULTY, errorCode=13):
+            came_of = await store.effects.carry_out([success(delivery, counting("other"))], None)
+    assert came_of == "written"
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith(
+        "The transactions of the process that had this partition before could not be ended"
+    )
 
 
 async def test_the_memory_goes_with_it_and_a_later_owner_knows_more(
@@ -195,7 +267,7 @@ async def test_the_memory_goes_with_it_and_a_later_owner_knows_more(
     for delivery, name in zip(deliveries, ("mine", "later"), strict=True):
         memory = Memory(name, "r", {"n": 1, "text": "$n"}, expires_at)
         settlement = replace(success(delivery, counting(name)), remembers=memory)
-        assert await store.effects.settle([settlement], None)
+        assert await store.effects.carry_out([settlement], None) == "written"
     rows = {row["_id"]: row async for row in admin[STATE]["rule_state"].find({})}
     assert rows["mine"]["n"] == 1
     assert rows["mine"]["text"] == "$n"
@@ -209,7 +281,7 @@ async def test_a_change_tells_what_caused_it(store: MongoStore, admin: AsyncMong
     await store.add([delivery])
     cause = Cause("ping", 3, ("pong", "ping"))
     async with await admin[SHOP].watch() as stream:
-        assert await store.effects.settle([success(delivery, counting())], cause)
+        assert await store.effects.carry_out([success(delivery, counting())], cause) == "written"
         await admin[SHOP]["counts"].update_one({"_id": "all"}, {"$inc": {"n": 1}})
         caused, other = [ChangeEvent.from_change(await stream.next()) for _ in range(2)]
     assert ChangeEvent.from_row(caused.to_row()) == caused
@@ -230,5 +302,5 @@ async def test_a_key_is_compared_as_a_whole(
     await store.add([delivery])
     await admin[SHOP]["log"].insert_many([{"_id": 1, "a": "xyz"}, {"_id": 2, "a": 5}, {"_id": 3}])
     effect = Effect(SHOP, "log", "delete", {name: {"$eq": one} for name, one in value.items()})
-    assert await store.effects.settle([success(delivery, effect)], None)
+    assert await store.effects.carry_out([success(delivery, effect)], None) == "written"
     assert await admin[SHOP]["log"].count_documents({}) == 3

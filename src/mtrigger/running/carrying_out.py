@@ -8,11 +8,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from mtrigger.deliveries import Settlement
 from mtrigger.effects import Cause
-from mtrigger.stores.effects import CarriedOutBeforeError, Effects
+from mtrigger.stores.effects import CameOf, Effects
 from mtrigger.supervision.outages import heed_cancellation
 
 MOST_AT_ONCE = 100
@@ -20,12 +19,6 @@ MOST_AT_ONCE = 100
 
 LARGEST_AT_ONCE = 8_000_000
 """Bytes of their events after which no more are taken into a transaction."""
-
-CameOf = Literal["written", "settled before", "unwritten"]
-"""written         the effect is carried out, and its outcome durable
-settled before  the delivery is not owed any more: nothing was done
-unwritten       the effect is carried out; its outcome is still to be written
-"""
 
 Namespaces = Callable[[str], bool]
 
@@ -61,9 +54,10 @@ class Carrier:
 
     async def carry_out(self, settlements: Sequence[Settlement]) -> CameOf:
         """Carry out the effects of successes that belong together. Raises what speaks against them."""
+        cause = self._cause(settlements)
         if not self._effects.together:
-            return await self._by_themselves(settlements)
-        waiting = _Waiting(settlements, self._cause(settlements), asyncio.get_running_loop().create_future())
+            return await self._effects.carry_out(settlements, cause)
+        waiting = _Waiting(settlements, cause, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._work.set()
         return await waiting.came_of
@@ -76,15 +70,6 @@ class Carrier:
             self._work.clear()
             while self._waiting:
                 await self._try(self._next())
-
-    async def _by_themselves(self, settlements: Sequence[Settlement]) -> CameOf:
-        for settlement in settlements:
-            if settlement.effect is not None:
-                try:
-                    await self._effects.carry_out(settlement.effect)
-                except CarriedOutBeforeError:
-                    continue
-        return "unwritten"
 
     def _cause(self, settlements: Sequence[Settlement]) -> Cause | None:
         """What the changes that come of it are caused by; None when nobody sees them."""
@@ -114,27 +99,26 @@ class Carrier:
             await self._alone(one)
 
     async def _together(self, some: Sequence[_Waiting]) -> bool:
-        """Whether all went well; else nothing was done."""
+        """Whether it is known what came of all of them; else nothing was done."""
         settlements = [settlement for one in some for settlement in one.settlements]
         try:
-            done = await self._effects.settle(settlements, some[0].cause)
+            came_of = await self._effects.carry_out(settlements, some[0].cause)
         except Exception:  # noqa: BLE001 - what it means is found out for each alone
             return False
-        if done:
-            for one in some:
-                _tell(one, "written")
-        return done
+        if came_of == "settled before":
+            return False
+        for one in some:
+            _tell(one, came_of)
+        return True
 
     async def _alone(self, one: _Waiting) -> None:
         try:
-            done = await self._effects.settle(one.settlements, one.cause)
-        except CarriedOutBeforeError:
-            _tell(one, "unwritten")
+            came_of = await self._effects.carry_out(one.settlements, one.cause)
         except Exception as error:  # noqa: BLE001 - raised again where the attempt waits
             if not one.came_of.done():
                 one.came_of.set_exception(error)
         else:
-            _tell(one, "written" if done else "settled before")
+            _tell(one, came_of)
 
 
 def _tell(one: _Waiting, came_of: CameOf) -> None:

@@ -7,10 +7,16 @@ at least once.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from mtrigger.deliveries import Settlement
-from mtrigger.effects import Cause, Effect
+from mtrigger.effects import Cause
+
+CameOf = Literal["written", "settled before", "unwritten"]
+"""written         the effects are carried out, and their outcomes durable
+settled before  one of the deliveries is not owed any more: nothing was done
+unwritten       the effects are carried out; their outcomes are still to be written
+"""
 
 
 class CarriedOutBeforeError(Exception):
@@ -26,21 +32,17 @@ class Effects(Protocol):
 
     @property
     def together(self) -> bool:
-        """Whether effects are carried out together with their outcomes, by `settle`; else, by `carry_out`."""
+        """Whether effects and their outcomes are one transaction, so that handing over many at once pays."""
         ...
 
-    async def settle(self, settlements: Sequence[Settlement], cause: Cause | None) -> bool:
-        """Write successes, what they remember and their effects, all of them or nothing. False if one of the
-        deliveries is not owed any more: then nothing was done. `cause` is what `causes` is to tell of the
-        changes that come of it.
+    async def carry_out(self, settlements: Sequence[Settlement], cause: Cause | None) -> CameOf:
+        """Carry out the effects of successes: where they lie `together`, with the outcomes and what these
+        remember, all of it or nothing. `cause` is what `causes` is to tell of the changes that come of it.
 
-        Raises what speaks against an effect: PermanentError for good, ContendedError, or what the server
-        says; CarriedOutBeforeError for one that is there already.
+        An effect that is there already, by itself, is carried out, and its outcome "unwritten". Raises what
+        speaks against one of them: PermanentError for good, ContendedError, or what the server says; and
+        CarriedOutBeforeError for one that is there already where others were to go with it.
         """
-        ...
-
-    async def carry_out(self, effect: Effect) -> None:
-        """Carry out one effect by itself. Raises what `settle` does."""
         ...
 
     async def causes(self, transactions: Iterable[str]) -> Mapping[str, Cause]:
@@ -53,11 +55,8 @@ class NoEffects:
 
     together = False
 
-    async def settle(self, settlements: Sequence[Settlement], cause: Cause | None) -> bool:
-        raise NotImplementedError("outcomes are settled by themselves here")
-
-    async def carry_out(self, effect: Effect) -> None:
-        """Nothing is written."""
+    async def carry_out(self, settlements: Sequence[Settlement], cause: Cause | None) -> CameOf:
+        return "unwritten"
 
     async def causes(self, transactions: Iterable[str]) -> Mapping[str, Cause]:
         return {}

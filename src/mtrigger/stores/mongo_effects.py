@@ -13,6 +13,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,13 +21,14 @@ from bson.errors import BSONError
 from pymongo import AsyncMongoClient, WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from mtrigger.deliveries import Settlement
 from mtrigger.effects import Cause, Effect
 from mtrigger.errors import PermanentError
 from mtrigger.faults import Fault, classify
 from mtrigger.stores.effect_writes import is_contention, refusal, writes
+from mtrigger.stores.effects import CameOf, CarriedOutBeforeError
 from mtrigger.stores.mongo_memories import MongoMemories
 from mtrigger.stores.outcomes import settling
 from mtrigger.stores.steadiness import StateOutage, steadily
@@ -41,6 +43,11 @@ MOST_CONFLICTS = 8
 CAUSES_KEPT = timedelta(days=1)
 """How long it is known what caused a change: longer than a stream is usually behind."""
 
+_NOT_ENDED = (
+    "The transactions of the process that had this partition before could not be ended: %s. MongoDB ends "
+    "them by itself, after a minute if nothing else is set; until then, actions that write the same "
+    "documents fail and are tried again."
+)
 _TRANSIENT, _UNKNOWN = "TransientTransactionError", "UnknownTransactionCommitResult"
 
 Client = AsyncMongoClient[dict[str, Any]]
@@ -65,16 +72,28 @@ class MongoEffects:
         self.outage = outage
         self._session: AsyncClientSession | None = None
 
-    async def settle(self, settlements: Sequence[Settlement], cause: Cause | None) -> bool:
+    async def carry_out(self, settlements: Sequence[Settlement], cause: Cause | None) -> CameOf:
+        effects = _effects(settlements)
+        try:
+            done = await self._settle(settlements, effects, cause)
+        except CarriedOutBeforeError:
+            if len(effects) > 1:  # the others have not been
+                raise
+            return "unwritten"
+        return "written" if done else "settled before"
+
+    async def _settle(
+        self, settlements: Sequence[Settlement], effects: Sequence[Effect], cause: Cause | None
+    ) -> bool:
+        """Whether all of it was written; else a delivery is not owed any more, and nothing was."""
         if self._session is None:
             self._session = await self._begin(settlements[0].delivery.partition)
-        effects = _effects(settlements)
         conflicts = 0
         while True:
             heed_cancellation()
             await self.outage.passable()
             try:
-                done = await self._transaction(self._session, settlements, cause)
+                done = await self._transaction(self._session, settlements, effects, cause)
             except PyMongoError as error:
                 if is_contention(error, effects):
                     conflicts += 1
@@ -92,7 +111,11 @@ class MongoEffects:
                 return done
 
     async def _transaction(
-        self, session: AsyncClientSession, settlements: Sequence[Settlement], cause: Cause | None
+        self,
+        session: AsyncClientSession,
+        settlements: Sequence[Settlement],
+        effects: Sequence[Effect],
+        cause: Cause | None,
     ) -> bool:
         await session.start_transaction(write_concern=WriteConcern("majority"))
         try:
@@ -100,7 +123,7 @@ class MongoEffects:
             if rows.matched_count != len(settlements):
                 await session.abort_transaction()
                 return False
-            for (database, collection), some in writes(_effects(settlements)).items():
+            for (database, collection), some in writes(effects).items():
                 target = self._client[database][collection]
                 await target.bulk_write(some, ordered=False, session=session)
             memories = [settlement.remembers for settlement in settlements if settlement.remembers]
@@ -136,17 +159,16 @@ class MongoEffects:
             sessions = [{"id": row["session"]} for row in earlier]
             try:
                 await self._client.admin.command("killSessions", sessions)
-            except PyMongoError as error:
-                log.debug("transactions of the process before end by themselves: %s", error)
+            except OperationFailure as error:
+                if classify(error) is Fault.PASSING:
+                    raise
+                log.warning(_NOT_ENDED, error)
             await self._rows.delete_many({"_id": {"$in": [row["_id"] for row in earlier]}})
         session = self._client.start_session()
         own = session.session_id["id"]
         row = {"_id": f"session {bytes(own).hex()}", "partition": partition, "session": own}
         await self._rows.insert_one(row)
         return session
-
-    async def carry_out(self, effect: Effect) -> None:
-        raise NotImplementedError("effects are carried out together with their outcomes here")
 
     @steadily
     async def causes(self, transactions: Iterable[str]) -> Mapping[str, Cause]:
@@ -162,10 +184,13 @@ class EffectsElsewhere:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def settle(self, settlements: Sequence[Settlement], cause: Cause | None) -> bool:
-        raise NotImplementedError("outcomes are settled by themselves here")
+    async def carry_out(self, settlements: Sequence[Settlement], cause: Cause | None) -> CameOf:
+        for effect in _effects(settlements):
+            with suppress(CarriedOutBeforeError):
+                await self._write(effect)
+        return "unwritten"
 
-    async def carry_out(self, effect: Effect) -> None:
+    async def _write(self, effect: Effect) -> None:
         for (database, collection), some in writes([effect]).items():
             durable = self._client[database].get_collection(
                 collection, write_concern=WriteConcern("majority")
