@@ -21,7 +21,7 @@ from mtrigger.matching import Matcher
 from mtrigger.running.attempting import Complete, Runner, as_stored, loaded
 from mtrigger.running.delivery_log import tell_unwritten
 from mtrigger.running.digests import Digests, line_for, suits
-from mtrigger.running.ending import ended
+from mtrigger.running.draining import ended
 from mtrigger.running.handling import Handling
 from mtrigger.running.lanes import Line
 from mtrigger.running.limits import RuleLimits

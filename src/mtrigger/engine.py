@@ -28,8 +28,8 @@ from mtrigger.matching import Matcher
 from mtrigger.ownership.processes import this_process
 from mtrigger.ownership.sharing import share
 from mtrigger.ownership.standby import Owned, owned
+from mtrigger.partition_work import InForce, PartitionWork
 from mtrigger.partitions import Partition, dealt
-from mtrigger.pipeline import InForce, Pipeline
 from mtrigger.position.recovering import Policies
 from mtrigger.position.repartitioning import divided
 from mtrigger.position.starting import LayoutChangedError, counted, place
@@ -111,7 +111,7 @@ async def _consider(rules: RuleSet, settings: Settings, client: Client) -> None:
 
 
 class Engine:
-    """This process's partitions, each with a pipeline of its own, and what they share.
+    """This process's partitions, each with parts that do its work, and what they share.
 
     `watching` is set once the first of them is this process's own and its position is durable, so that no
     change from then on is missed.
@@ -138,7 +138,7 @@ class Engine:
         self._files = files
         self._rules = rules
         self._in_force = self._prepared(rules)
-        self._pipelines: set[Pipeline] = set()
+        self._works: set[PartitionWork] = set()
         self._given: dict[Partition, Stop] = {}
         self._changing = asyncio.Lock()
 
@@ -194,7 +194,7 @@ class Engine:
         await report(self._services.breakers, self._store.destinations, str(this_process()), ending)
 
     async def _serve(self, partition: Partition, layout: Layout, stop: Stop) -> None:
-        """Wait for a partition and run its pipeline, again and again while it is given up, until `stop`."""
+        """Wait for a partition and run its work, again and again while it is given up, until `stop`."""
         if partition.count > 1:
             labelled(partition=str(partition))
 
@@ -206,21 +206,21 @@ class Engine:
             async with owned(self._store, asked, self._settings.lease, stop.requested) as stream:
                 if stream is None:
                     return
-                pipeline = await self._begin(partition, layout, stream)
+                work = await self._begin(partition, layout, stream)
                 try:
                     self.watching.set()
                     async with counted(stream.store, stream.checkpoint), stop.passed_on() as own:
                         self._given[partition] = own
-                        await pipeline.run(own)
+                        await work.run(own)
                 finally:
                     self._given.pop(partition, None)
-                    self._pipelines.discard(pipeline)
+                    self._works.discard(work)
             if not stop.requested.is_set():
                 log.info("given up: another process has fewer partitions")
                 await pause(self._settings.lease, stop.requested)
 
-    async def _begin(self, partition: Partition, layout: Layout, stream: Owned) -> Pipeline:
-        """The pipeline of a partition that is ours, with the rules of this moment and what is owed loaded."""
+    async def _begin(self, partition: Partition, layout: Layout, stream: Owned) -> PartitionWork:
+        """The work of a partition that is ours, with the rules of this moment and what is owed loaded."""
         settings = self._settings
         if layout.changes:
             adopted = await stream.store.layouts.adopt(partition)
@@ -228,13 +228,13 @@ class Engine:
                 log.info("owed or dead before the stream was divided so: %d of its deliveries", adopted)
         policies = Policies(settings.state_db, settings.on_history_lost, settings.on_invalid_token)
         breakers = self._services.breakers
-        pipeline = Pipeline(self._client, partition, stream, policies, settings.drain, breakers)
+        work = PartitionWork(self._client, partition, stream, policies, settings.drain, breakers)
         async with self._changing:
             if self._files.changed():
                 await self._take_over_rules()
-            await pipeline.start(self._in_force)
-            self._pipelines.add(pipeline)
-        return pipeline
+            await work.start(self._in_force)
+            self._works.add(work)
+        return work
 
     # -- rules -------------------------------------------------------------------------------------------
 
@@ -274,8 +274,8 @@ class Engine:
             _refuse(error)
             return
         self._rules, self._in_force = changed, in_force
-        for pipeline in self._pipelines:
-            await pipeline.use(in_force)
+        for work in self._works:
+            await work.use(in_force)
         log.info("rules reloaded: watching %s with %s", *in_force.words)
 
 

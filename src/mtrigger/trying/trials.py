@@ -31,7 +31,7 @@ from mtrigger.grouping import value_at
 from mtrigger.planning import owed
 from mtrigger.quiet import Digest
 from mtrigger.rules import Rule
-from mtrigger.standing.occasions import Occasion, Occasions
+from mtrigger.trying.occasions import Occasion, Occasions
 
 Came = Literal["fires", "ignored", "suppressed", "held", "resolves"]
 """What an event came to: its actions run; the rule does not want it; they are left out; they wait; what the

@@ -185,7 +185,7 @@ async def test_addresses_from_documents_take_bounded_memory(
 
 
 async def test_who_has_left_is_told_nothing(breakers: Breakers) -> None:
-    """The pipeline of a partition that was given up."""
+    """The dispatcher of a partition that was given up."""
     gone, waiter = Waiter(), Waiter()
     breakers.attend(gone)
     breakers.attend(waiter)

@@ -42,8 +42,9 @@ class InForce:
     words: tuple[str, str]
 
 
-class Pipeline:
-    """One partition, from the position in `stream` on: `start` first, then `run`, and `use` beside it."""
+class PartitionWork:
+    """The work of one partition, from the position in `stream` on: `start` first, then `run`, and `use`
+    beside it."""
 
     def __init__(
         self,
