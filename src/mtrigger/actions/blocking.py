@@ -39,11 +39,6 @@ class BlockingCalls:
         self._threads = DaemonThreads(most)
         self._overdue = _Overdue()
 
-    @property
-    def overdue(self) -> int:
-        """How many calls still run in a thread although their time was up."""
-        return self._overdue.change(0)
-
     async def run(self, name: str, function: Callable[[], Any], seconds: float) -> Any:
         """What `function`, called `name` in messages, returns or raises. Raises TimeoutError after `seconds`
         in its thread."""

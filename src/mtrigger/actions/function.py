@@ -53,11 +53,6 @@ class FunctionMistake(Exception):  # noqa: N818 - like TemplateMistake, a user's
 _calls = BlockingCalls(THREADS)
 
 
-def overdue_threads() -> int:
-    """How many functions still run in a thread although their time was up."""
-    return _calls.overdue
-
-
 class Function:
     """Calls the function, in the loop or in a thread."""
 

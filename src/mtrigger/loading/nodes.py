@@ -181,6 +181,11 @@ class Report:
             message = f"this is not right once {about.raw} is filled in (saying why would show it)"
         self.add_at(place.source.name, place.line, place.column, message)
 
+    def add_within(self, node: "Node", path: Path, message: str) -> None:
+        """Report `message` at `path` of `node`, or at the nearest place above if nothing stands there."""
+        _, place = find(node, path)
+        self.add(place, message)
+
     def add_at(self, file: str, line: int, column: int, message: str) -> None:
         """Report `message` at a line and column (from 1) of a file. The same mistake is reported once."""
         for value in sorted(self._hidden, key=len, reverse=True):
@@ -189,10 +194,6 @@ class Report:
         mistake = Mistake(file, line, column, message)
         if mistake not in found:
             found.append(mistake)
-
-    def knows(self, place: Place) -> bool:
-        """Whether something is reported at `place` already."""
-        return (place.source.name, place.line, place.column) in self._mistakes
 
     @property
     def mistakes(self) -> tuple[Mistake, ...]:
