@@ -14,7 +14,8 @@ from mtrigger.config_types import closest
 from mtrigger.loading.nodes import Entry, Mapping, Node, Report, Scalar, merge
 from mtrigger.loading.validation import shown
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
+"""A channel's name, in full."""
 
 CheckSettings = Callable[[str, Mapping, tuple[str, ...]], None]
 """Checks some of the settings of a kind of action, which stand at a path of the file."""
@@ -27,7 +28,7 @@ def check_channels(channels: Node, report: Report, check_settings: CheckSettings
     for name, entry in channels.entries.items():
         if name in actions.KINDS:
             report.add(entry.place, f"`{name}` is a kind of action: give the channel a name of its own")
-        elif not _NAME.fullmatch(name):
+        elif not NAME.fullmatch(name):
             report.add(entry.place, "a channel's name is a letter, then letters, digits, `-` or `_`")
         kind = kind_of(entry.node)
         if kind is None:

@@ -2,7 +2,7 @@
 
 from mtrigger.conditions import Condition
 from mtrigger.loading.models import RuleFile
-from mtrigger.loading.nodes import Mapping, Report, find, place_of
+from mtrigger.loading.nodes import Mapping, Report, place_of
 from mtrigger.loading.sources import operations_of
 
 _ABOUT_CHANGES = (
@@ -23,7 +23,9 @@ def check_firing(model: RuleFile, rule: Mapping, condition: Condition | None, re
     if model.fire == "entering":
         _check_entering(model, rule, condition, report)
     if model.absent is not None and model.fire == "once":
-        _say(rule, "fire", report, "`absent` fires for silence, not for documents: leave `fire: once` out")
+        report.add_within(
+            rule, ("fire",), "`absent` fires for silence, not for documents: leave `fire: once` out"
+        )
     if rule.get("resolved") is not None:
         _check_resolved(model, rule, condition, report)
 
@@ -35,29 +37,30 @@ def firing_condition(model: RuleFile, condition: Condition | None) -> Condition 
 
 def _check_entering(model: RuleFile, rule: Mapping, condition: Condition | None, report: Report) -> None:
     if rule.get("when") is None:
-        _say(rule, "fire", report, "`fire: entering` needs a `when`: the condition that begins to hold")
+        report.add_within(
+            rule, ("fire",), "`fire: entering` needs a `when`: the condition that begins to hold"
+        )
     elif condition is not None and not condition.is_of_a_state:
-        _say(rule, "when", report, f"`fire: entering` needs another `when`: {_ABOUT_CHANGES}")
+        report.add_within(rule, ("when",), f"`fire: entering` needs another `when`: {_ABOUT_CHANGES}")
     if operations_of(model.on) <= {"delete"}:
-        _say(rule, "fire", report, "no condition begins to hold when a document is deleted")
+        report.add_within(rule, ("fire",), "no condition begins to hold when a document is deleted")
 
 
 def _check_resolved(model: RuleFile, rule: Mapping, condition: Condition | None, report: Report) -> None:
     if model.absent is not None:
         return  # over when something comes
     if rule.get("when") is None:
-        _say(rule, "resolved", report, "`resolved` needs a `when`: it is over when that no longer holds")
+        report.add_within(
+            rule, ("resolved",), "`resolved` needs a `when`: it is over when that no longer holds"
+        )
     elif condition is not None and not condition.lasting.is_of_a_state:
-        _say(rule, "when", report, f"`resolved` needs another `when`: {_ABOUT_CHANGES}")
+        report.add_within(rule, ("when",), f"`resolved` needs another `when`: {_ABOUT_CHANGES}")
     if model.fire == "once":
-        _say(rule, "fire", report, "`fire: once` and `resolved` cannot be combined: use `fire: entering`")
+        report.add_within(
+            rule, ("fire",), "`fire: once` and `resolved` cannot be combined: use `fire: entering`"
+        )
     if model.count is not None:
-        _say(rule, "resolved", report, "`resolved` and `count` cannot be combined: keep one of them")
+        report.add_within(rule, ("resolved",), "`resolved` and `count` cannot be combined: keep one of them")
     if "delete" in model.on.operations:
-        _, place = find(rule, ("on", "operations"))
-        report.add(place, "a rule with `resolved` is told of deletes anyway: leave `delete` out")
-
-
-def _say(rule: Mapping, key: str, report: Report, message: str) -> None:
-    _, place = find(rule, (key,))
-    report.add(place, message)
+        message = "a rule with `resolved` is told of deletes anyway: leave `delete` out"
+        report.add_within(rule, ("on", "operations"), message)

@@ -16,7 +16,7 @@ from mtrigger.loading.channels import kind_of
 from mtrigger.loading.nodes import Report, Source
 from mtrigger.loading.yaml_source import read_documents
 
-FILES = ("_defaults.yaml", "_defaults.yml")
+DEFAULTS_FILES = ("_defaults.yaml", "_defaults.yml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,14 @@ def defaults_of(rules: Path) -> FolderDefaults:
 
 def _files(rules: Path) -> Iterator[Path]:
     if rules.is_dir():
-        for name in FILES:
+        for name in DEFAULTS_FILES:
             yield from (
                 found
                 for found in rules.rglob(name)
                 if not any(part.startswith(".") for part in found.relative_to(rules).parts)
             )
     else:
-        yield from (found for name in FILES if (found := rules.absolute().parent / name).exists())
+        yield from (found for name in DEFAULTS_FILES if (found := rules.absolute().parent / name).exists())
 
 
 def _channels(defaults: nodes.Mapping) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ from mtrigger.loading import nodes
 from mtrigger.loading.channels import check_channels, merge_channels, unknown_name, without_settings
 from mtrigger.loading.compiling import compile_rule, name_of
 from mtrigger.loading.doing import Draft
+from mtrigger.loading.folder_defaults import DEFAULTS_FILES
 from mtrigger.loading.interpolation import Surroundings, fill_in
 from mtrigger.loading.models import Defaults
 from mtrigger.loading.nodes import Place, Report, Source
@@ -27,7 +28,6 @@ from mtrigger.rules import Rule
 from mtrigger.templates import Templates
 
 _SUFFIXES = (".yaml", ".yml")
-_DEFAULTS = ("_defaults.yaml", "_defaults.yml")
 _OF_ONE_RULE = ("name", "description", "when", "do", "tests")
 
 
@@ -116,12 +116,12 @@ class _Loading:
         for entry in entries:
             if entry.is_dir():
                 self.read_folder(entry, defaults, above | {real})
-            elif entry.suffix in _SUFFIXES and entry.name not in _DEFAULTS:
+            elif entry.suffix in _SUFFIXES and entry.name not in DEFAULTS_FILES:
                 self.read_file(entry, defaults)
 
     def read_defaults(self, folder: Path, inherited: _Defaults) -> _Defaults:
         """The defaults for `folder`: those of its own file on top of the inherited ones."""
-        files = [folder / name for name in _DEFAULTS if (folder / name).exists()]
+        files = [folder / name for name in DEFAULTS_FILES if (folder / name).exists()]
         if len(files) > 1:
             self._report.add_at(str(files[1]), 1, 1, f"{files[0].name} is there too; keep one of them")
         if not files:

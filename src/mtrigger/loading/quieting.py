@@ -1,7 +1,7 @@
 """What a rule's quiet settings (`throttle`, `digest`, `count`, …) may stand beside."""
 
 from mtrigger.loading.models import RuleFile
-from mtrigger.loading.nodes import Mapping, Report, find
+from mtrigger.loading.nodes import Mapping, Report
 
 MOST_COUNTED = 10_000
 """Changes of one group that a rule may count up to: their times are remembered."""
@@ -12,14 +12,14 @@ def check_quiet(model: RuleFile, rule: Mapping, report: Report) -> None:
     throttle, count = model.throttle, model.count
     if throttle is not None and count is not None and throttle.per != count.per:
         message = "`throttle` and `count` of one rule need the same `per`: they remember the same groups"
-        _report(rule, ("throttle",), report, message)
+        report.add_within(rule, ("throttle",), message)
     if count is not None and count.at_least > MOST_COUNTED:
-        _report(rule, ("count", "at_least"), report, f"a rule counts up to {MOST_COUNTED:,} changes")
+        report.add_within(rule, ("count", "at_least"), f"a rule counts up to {MOST_COUNTED:,} changes")
     if model.digest is not None:
         for key in ("throttle", "count"):
             if getattr(model, key) is not None:
                 message = f"`digest` and `{key}` cannot be combined: keep one of them"
-                _report(rule, ("digest",), report, message)
+                report.add_within(rule, ("digest",), message)
     _check_ordering(model, rule, report)
 
 
@@ -35,10 +35,5 @@ def _check_ordering(model: RuleFile, rule: Mapping, report: Report) -> None:
             message = f"`ordering: rule` cannot be kept with `{key}.per`: each group has its own order"
         else:
             continue
-        _report(rule, ("ordering",), report, f"{message}. Leave `ordering` out")
+        report.add_within(rule, ("ordering",), f"{message}. Leave `ordering` out")
         return
-
-
-def _report(rule: Mapping, path: tuple[str, ...], report: Report, message: str) -> None:
-    _, place = find(rule, path)
-    report.add(place, message)

@@ -39,10 +39,9 @@ def _check(test: Test, model: RuleFile, node: Node, report: Report) -> None:
     if operation == SCHEDULE:
         return  # what its query finds may be nothing
     if test.given == []:
-        report.add(find(node, ("given",))[1], "nothing happens here: write one document at least")
+        report.add_within(node, ("given",), "nothing happens here: write one document at least")
     if test.times * (len(test.given) if isinstance(test.given, list) else 1) > MOST_CHANGES:
-        place = find(node, ("times",))[1]
-        report.add(place, f"an example is {MOST_CHANGES:,} changes long at most")
+        report.add_within(node, ("times",), f"an example is {MOST_CHANGES:,} changes long at most")
 
 
 def _compiled(test: Test, given: Any, before: Any, model: RuleFile, node: Node, zone: tzinfo) -> RuleTest:

@@ -10,6 +10,7 @@ from typing import Any
 from mtrigger import actions
 from mtrigger.actions.base import ActionConfig, ActionKind
 from mtrigger.actions.third_party import BrokenKindError
+from mtrigger.loading.channels import NAME
 from mtrigger.loading.schema_models import Schema, model_schema, own_keys_first
 
 _ONE = {"minProperties": 1, "maxProperties": 1, "additionalProperties": False}
@@ -46,7 +47,7 @@ def channels_schema(definitions: Schema) -> Schema:
     }
     return {
         "type": "object",
-        "propertyNames": {"pattern": "^[A-Za-z][A-Za-z0-9_-]{0,62}$", "not": {"enum": list(actions.KINDS)}},
+        "propertyNames": {"pattern": f"^{NAME.pattern}$", "not": {"enum": list(actions.KINDS)}},
         "additionalProperties": channel,
     }
 

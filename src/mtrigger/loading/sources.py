@@ -47,8 +47,7 @@ def check_source(model: RuleFile, rule: Mapping, condition: Condition | None, re
         _check_beside_dead_letters(model, rule, condition, report)
         return
     if model.on.collection is None:
-        _, place = find(rule, ("on",))
-        report.add(place, "`on.collection` is missing")
+        report.add_within(rule, ("on",), "`on.collection` is missing")
     if (found := place_of(rule, ("on", "rules"))) is not None:
         report.add(found, "`rules` says whose dead letters count: add `dead_letters: true`")
 
@@ -66,8 +65,8 @@ def _check_beside_dead_letters(
             if (found := place_of(rule, ("tests", number, key))) is not None:
                 report.add(found, f"a dead letter is no change and has no `{key}`; leave it out")
     if condition is not None and any(reading.root in ("before", "changed") for reading in condition.reads):
-        _, place = find(rule, ("when",))
-        report.add(place, "a dead letter is no change: `before`, changed() and became() say nothing about it")
+        message = "a dead letter is no change: `before`, changed() and became() say nothing about it"
+        report.add_within(rule, ("when",), message)
 
 
 def check_names(rule: Rule, node: Mapping, known: MappingABC[str, bool], report: Report) -> None:
