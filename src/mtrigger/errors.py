@@ -8,6 +8,8 @@ The tree:
       DeploymentError               69   MongoDB cannot be reached, or cannot be watched as it stands
       OwnershipError                75   another process owns the stream
       PositionError                 78   the stored position needs an operator
+      SourceError                    1   a table cannot be read as its source says, or its rows not be stored
+    ConnectionLostError                  a database that is read as a source does not answer, or not any more
     ConditionError                       a `when:` expression that cannot be read (where, what was expected)
     PermanentError                       raised by an action: trying again is pointless
     RetryLater(after)                    raised by an action: try again after `after` seconds
@@ -71,6 +73,16 @@ class PositionError(MtriggerError):
     """The stored position cannot be used as it is; going on would skip events without a word."""
 
     exit_code = 78
+
+
+class SourceError(MtriggerError):
+    """A table cannot be read as its source says, or its rows cannot be stored: somebody has to mend
+    something. Other tables go on."""
+
+
+class ConnectionLostError(Exception):
+    """The database of a source does not answer, or not any more: trying again later may help. Holds no
+    secrets."""
 
 
 class ConditionError(Exception):

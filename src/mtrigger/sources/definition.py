@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 Mode = Literal["bulk", "incrementing", "timestamp", "timestamp+incrementing", "snapshot"]
 """How new rows are found: all of them each time; by a number that only grows; by a time that every change
-sets; by both, so that rows of one time are kept apart; all of them, compared with those of the time before, so
-that deletes are seen."""
+sets; by both, so that rows of one time are kept apart; all of them, compared with those of the time before,
+so that deletes are seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,9 @@ class Query:
 
     `tables` are names (`schema.table`) or patterns with `*`, none when there is a `query` (a SELECT). The
     columns `incrementing` and `timestamps` (the first that is not null counts) are for the modes named after
-    them; `initial` is where these begin, None for everything. `poll` and `delay` are seconds: rows younger than
-    `delay`, by the clock of the database, wait. `batch` rows are read at once. Times without a zone are in
-    `timezone`. A row whose column `deleted` holds neither null, false nor 0 has been deleted.
-    """
+    them; `initial` is where these begin, None for everything. `poll` and `delay` are seconds: rows younger
+    than `delay`, by the clock of the database, wait. `batch` rows are read at once. Times without a zone are
+    in `timezone`. A row whose column `deleted` holds neither null, false nor 0 has been deleted. """
 
     url: str = field(repr=False)
     tables: tuple[str, ...] = ()
@@ -41,9 +40,9 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where rows go: a collection (`db.collection`), where they are upserted, or a topic. One of the two; with
-    several tables, `{table}` in it is the table's name without its schema. `key` are the columns that make the
-    `_id` (one: its value; several: a document), the table's primary key when it is empty."""
+    """Where rows go: a collection (`db.collection`), where they are upserted, or a topic. One of the two;
+    with several tables, `{table}` in it is the table's name without its schema. `key` are the columns that
+    make the `_id` (one: its value; several: a document), the table's primary key when it is empty."""
 
     collection: str = ""
     topic: str = ""

@@ -8,14 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from bson import json_util
+
 Place = Mapping[str, Any]
 """Where reading one table stands, as a document of values that BSON holds; {} at the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its `key` (what becomes `_id`), its columns as values that BSON holds, and its `version`, a text
-    that is the same whenever this state of the row is read (its time, its number). `deleted`: it is gone."""
+    """One row: its `key` (what becomes `_id`), its columns as values that BSON holds, and its `version`, a
+    text that is the same whenever this state of the row is read (its time, its number; "" where all rows are
+    read each time). `deleted`: it is gone."""
 
     key: Any
     values: Mapping[str, Any]
@@ -25,7 +28,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """A row that cannot be stored: its key and columns as texts, and why, with what to do about it."""
+    """A row that cannot be stored: its key (as `key_text` has it, where that is possible) and columns as
+    texts, and why, with what to do about it."""
 
     key: str
     values: Mapping[str, str]
@@ -67,13 +71,21 @@ class Tables(Protocol):
         ...
 
     def pages(self, table: str, place: Place) -> Iterator[Page]:
-        """What is new in `table` behind `place`, page after page; ends behind the one that is `last`."""
+        """What is new in `table` behind `place`, page after page; ends behind the one that is `last`. Where
+        all rows are read each time (bulk, snapshot), the place of the last page is {} again."""
         ...
 
     def row(self, table: str, key: str) -> Row | RejectedRow | None:
-        """The row with the key that a RejectedRow had, as it is now; None when it is gone."""
+        """The row with the key that a RejectedRow had (see `key_text`), as it is now; None when it is
+        gone."""
         ...
 
     def close(self) -> None:
         """Give the connections back."""
         ...
+
+
+def key_text(key: Any) -> str:
+    """A row's key as text, from which it can be read again: canonical Extended JSON. Raises TypeError for
+    what BSON does not hold."""
+    return json_util.dumps(key, json_options=json_util.CANONICAL_JSON_OPTIONS)
