@@ -67,13 +67,9 @@ class Gatekeeper:
         """Whether nothing of `rule` may run at the moment."""
         return self._wishes.holds_up(rule)
 
-    def concern(self, rule: Rule) -> bool:
-        """Whether there are gates that deliveries of `rule` have to pass."""
-        return rule.is_gated or self._wishes.concern(rule.name)
-
     async def admission(self, rule: Rule, delivery: Delivery, now: datetime) -> Admission:
-        """Ask the gates about `delivery`."""
-        if not self.concern(rule):
+        """Ask the gates about `delivery`, if deliveries of `rule` have any to pass."""
+        if not (rule.is_gated or self._wishes.concern(rule.name)):
             return UNGATED
         state = await self._state_of(delivery) if remembers(rule) else NOTHING_YET
         return admission(rule, delivery, state, self._wishes, now)

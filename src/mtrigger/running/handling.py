@@ -161,13 +161,12 @@ class Handling:
     async def _attempt(
         self, runner: Runner, delivery: Delivery, at: datetime
     ) -> tuple[Admission, Outcome | Written | Held]:
-        rule, admitted = runner.rule, UNGATED
+        rule = runner.rule
         if await self.trips(rule, delivery):
-            return admitted, GOING_ROUND
+            return UNGATED, GOING_ROUND
         if self._endings.is_early(delivery):
-            return admitted, NOT_TOLD_YET
-        if self._gatekeeper.concern(rule):
-            admitted = await self._gatekeeper.admission(rule, delivery, at)
+            return UNGATED, NOT_TOLD_YET
+        admitted = await self._gatekeeper.admission(rule, delivery, at)
         match admitted.verdict:
             case Pass(facts):
                 carry_out = partial(self._carry_out, rule, delivery, admitted, at)
