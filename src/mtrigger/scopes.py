@@ -24,6 +24,7 @@ def work_for(rule: Rule, delivery: Delivery, now: datetime, facts: Mapping[str, 
         action=delivery.action,
         delivery_id=delivery.id,
         attempt=attempt,
+        several="documents" in facts,
     )
 
 

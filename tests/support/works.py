@@ -35,4 +35,5 @@ def work_for_document(document: dict[str, Any], **names: Any) -> Work:
         "resolved": False,
         "since": None,
     }
-    return Work({**scope, **names}, "big-order", "webhook", DELIVERY_ID, 1)
+    several = "documents" in names
+    return Work({**scope, **names}, "big-order", "webhook", DELIVERY_ID, 1, several)

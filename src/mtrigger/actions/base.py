@@ -37,7 +37,8 @@ class Work:
     `scope` holds the names of section "Templates and actions" in docs/rules.md: `document`, `before`,
     `event` (operation, database, collection, key, time, id), `rule` (name, description), `delivery` (id,
     attempt), `changed`, `now`.
-    The fields below it are the same facts, typed, for actions that build protocol messages.
+    The fields below it are the same facts, typed, for actions that build protocol messages. `several`: it is
+    about several documents together (a digest, what a schedule's query finds), however many these are.
     """
 
     scope: Mapping[str, Any]
@@ -45,6 +46,7 @@ class Work:
     action: str
     delivery_id: str
     attempt: int
+    several: bool = False
 
 
 @dataclass(frozen=True, slots=True)

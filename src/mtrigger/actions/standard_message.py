@@ -31,8 +31,7 @@ def standard_data(work: Work) -> dict[str, Any]:
         "changed": scope["changed"],
         "delivery_id": work.delivery_id,
     }
-    documents = scope["documents"]
-    if len(documents) != 1 or documents[0] is not scope["document"]:
+    if work.several:
         data |= {name: scope[name] for name in ("documents", "count", "more")}
     if sums := scope.get("sums"):
         data["sums"] = sums

@@ -55,9 +55,7 @@ def closing(rule: Rule, head: Delivery, wishes: Wishes, now: datetime) -> Admiss
 def facts_of(documents: Sequence[Document], count: int, sums: Mapping[str, Any]) -> dict[str, Any]:
     """What actions see of a digest of `count` changes that lists `documents`, with `sums` over all."""
     return {
-        # Another object than the first of the list, so that a list of one is sent as a list (see
-        # `standard_message`): whoever reads digests need not tell them apart.
-        "document": {**documents[0]} if documents else {},
+        "document": documents[0] if documents else {},
         "documents": list(documents),
         "count": count,
         "more": count - len(documents),

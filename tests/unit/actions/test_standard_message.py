@@ -1,6 +1,10 @@
 """The data that webhooks, commands and cloud events send of an event."""
 
 from mtrigger.actions.standard_message import standard_data, standard_message
+from mtrigger.gates.gathering import facts_of
+from mtrigger.scopes import work_for
+from support.recording import rule_on
+from support.samples import NOW, delivery_at
 from support.works import work_for_document
 
 
@@ -17,6 +21,14 @@ def test_several_documents_are_listed() -> None:
         more = count - len(documents)
         told = standard_data(work_for_document({}, documents=documents, count=count, more=more))
         assert (told["documents"], told["count"], told["more"]) == (documents, count, more)
+
+
+def test_a_digest_of_one_change_is_told_like_any_other_digest() -> None:
+    """Whoever reads digests need not tell them apart."""
+    rule, delivery = rule_on("shop.orders"), delivery_at(1)
+    gathered = work_for(rule, delivery, NOW, facts_of([{"_id": 1}], 1, {}))
+    assert standard_data(gathered)["documents"] == [{"_id": 1}]
+    assert "documents" not in standard_data(work_for(rule, delivery, NOW, {"count": 1}))
 
 
 def test_sums_are_told() -> None:
