@@ -6,7 +6,7 @@ say themselves.
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,16 +18,14 @@ from mtrigger.loading.channels import check_channels, merge_channels, unknown_na
 from mtrigger.loading.compiling import compile_rule, name_of
 from mtrigger.loading.doing import Draft
 from mtrigger.loading.folder_defaults import DEFAULTS_FILES
-from mtrigger.loading.interpolation import Surroundings, fill_in
 from mtrigger.loading.models import Defaults
-from mtrigger.loading.nodes import Place, Report, Source
+from mtrigger.loading.nodes import Place, Report
 from mtrigger.loading.sources import check_names, wants_no_changes
 from mtrigger.loading.validation import explain, validate
-from mtrigger.loading.yaml_source import read_documents
+from mtrigger.loading.yaml_files import SUFFIXES, mappings
 from mtrigger.rules import Rule
 from mtrigger.templates import Templates
 
-_SUFFIXES = (".yaml", ".yml")
 _OF_ONE_RULE = ("name", "description", "when", "do", "tests")
 
 
@@ -116,7 +114,7 @@ class _Loading:
         for entry in entries:
             if entry.is_dir():
                 self.read_folder(entry, defaults, above | {real})
-            elif entry.suffix in _SUFFIXES and entry.name not in DEFAULTS_FILES:
+            elif entry.suffix in SUFFIXES and entry.name not in DEFAULTS_FILES:
                 self.read_file(entry, defaults)
 
     def read_defaults(self, folder: Path, inherited: _Defaults) -> _Defaults:
@@ -208,28 +206,7 @@ class _Loading:
             )
 
     def _documents(self, file: Path) -> list[nodes.Mapping]:
-        return list(self._mappings(file))
-
-    def _mappings(self, file: Path) -> Iterator[nodes.Mapping]:
-        try:
-            content = file.read_bytes()
-        except OSError as error:
-            self._report.add_at(str(file), 1, 1, f"the file cannot be read: {error.strerror}")
-            return
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            column = error.start - content.rfind(b"\n", 0, error.start)
-            self._report.add_at(str(file), line, column, "the file is not UTF-8 text; save it as UTF-8")
-            return
-        source = Source(str(file), text)
-        for node in read_documents(source, self._report):
-            filled = fill_in(node, Surroundings(self._environ, file.parent), self._report)
-            if isinstance(filled, nodes.Mapping):
-                yield filled
-            else:
-                self._report.add(filled.place, "`key: value` lines are expected here (name, on, when, do …)")
+        return list(mappings(file, self._environ, self._report, "name, on, when, do …"))
 
     def finish(self, rules: Path) -> RuleSet:
         """The rules. Raises RulesError if anything was wrong."""

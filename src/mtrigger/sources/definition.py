@@ -22,7 +22,8 @@ class Query:
     columns `incrementing` and `timestamps` (the first that is not null counts) are for the modes named after
     them; `initial` is where these begin, None for everything. `poll` and `delay` are seconds: rows younger
     than `delay`, by the clock of the database, wait. `batch` rows are read at once. Times without a zone are
-    in `timezone`. A row whose column `deleted` holds neither null, false nor 0 has been deleted. """
+    in `timezone`. A row whose column `deleted` holds neither null, false nor 0 has been deleted.
+    """
 
     url: str = field(repr=False)
     tables: tuple[str, ...] = ()
