@@ -32,7 +32,7 @@ from mtrigger.partition_work import InForce, PartitionWork
 from mtrigger.partitions import Partition, dealt
 from mtrigger.position.recovering import Policies
 from mtrigger.position.repartitioning import divided
-from mtrigger.position.starting import LayoutChangedError, counted, place
+from mtrigger.position.starting import LayoutChangedError, Starting, counted
 from mtrigger.reading.queries import learning
 from mtrigger.reloading import RuleFiles
 from mtrigger.rules import with_endings
@@ -198,9 +198,10 @@ class Engine:
         if partition.count > 1:
             labelled(partition=str(partition))
 
+        starting = Starting(self._settings, self._client, self._store, self._deployment)
+
         def asked() -> Awaitable[Checkpoint]:
-            rules = self._rules.rules
-            return place(self._settings, self._client, self._store, self._deployment, rules, partition)
+            return starting.place(partition, self._rules.rules)
 
         while not stop.requested.is_set():
             async with owned(self._store, asked, self._settings.lease, stop.requested) as stream:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,45 +46,90 @@ class LayoutChangedError(Exception):
     """The stream is divided in another way than this process was about to watch it."""
 
 
-async def place(
-    settings: Settings,
-    client: Client,
-    store: Store,
-    deployment: Deployment,
-    rules: Iterable[Rule],
-    partition: Partition,
-) -> Checkpoint:
-    """The stored position of `partition`, or a first one, written before the stream opens: a crash before the
-    first event must not start from a later "now".
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """Where the partitions of a process start: at positions in `store`, for the stream of `client`."""
 
-    Raises PositionError when an operator has to decide, LayoutChangedError when there is no such partition.
-    """
-    # In this order: whoever changes the layout gives the old positions back after that.
-    stored = await store.checkpoint(partition.name)
-    layout = await store.layouts.current()
-    if layout is not None and layout.partitions != partition.count:
-        raise LayoutChangedError
-    if stored is None:
-        beside = await beside_others(store, partition)
-        if beside is not None:
-            return await store.begin(beside)
+    settings: Settings
+    client: Client
+    store: Store
+    deployment: Deployment
+
+    async def place(self, partition: Partition, rules: Iterable[Rule]) -> Checkpoint:
+        """The stored position of `partition`, or a first one, written before the stream opens: a crash before
+        the first event must not start from a later "now". `rules` are those that a rescan is for.
+
+        Raises PositionError when an operator has to decide, LayoutChangedError when there is no such
+        partition.
+        """
+        # In this order: whoever changes the layout gives the old positions back after that.
+        stored = await self.store.checkpoint(partition.name)
+        layout = await self.store.layouts.current()
+        if layout is not None and layout.partitions != partition.count:
+            raise LayoutChangedError
+        if stored is None:
+            beside = await beside_others(self.store, partition)
+            if beside is not None:
+                return await self.store.begin(beside)
+            return await self._begin(partition, rules)
+        await self._check(stored)
+        return stored
+
+    async def _check(self, stored: Checkpoint) -> None:
+        """Raises PositionError when `stored` cannot be a position of this deployment."""
+        if not same_cluster(stored.cluster_id, self.deployment.cluster_id):
+            raise PositionError(
+                f"The stored position belongs to another deployment ({stored.cluster_id}) than this one "
+                f"({self.deployment.cluster_id}). If --uri is right and everything is to begin from now, run "
+                "`mtrigger checkpoint reset` and start once with `--start-from now`; else mend --uri or "
+                "--state-uri."
+            )
+        time = stored.cluster_time
+        if time > self.deployment.now and time > await current_time(self.client):
+            raise PositionError(
+                f"The stored position, {_iso(time)}, lies in the future of this deployment: was it restored "
+                "from a backup? Changes until then would not be seen. Set the position with `mtrigger "
+                "checkpoint set --time …` to the time of the backup (or now), and start again."
+            )
+
+    async def _begin(self, partition: Partition, rules: Iterable[Rule]) -> Checkpoint:
+        """Write the first position: of every partition, before the first of them reads."""
+        start_from = parse_start_from(self.settings.start_from)
         # Not the time of this process's start: it may have been standing by since then.
-        fresh = replace(deployment, now=await current_time(client))
-        return await _begin(settings, client, store, fresh, rules, partition)
-    if not same_cluster(stored.cluster_id, deployment.cluster_id):
-        raise PositionError(
-            f"The stored position belongs to another deployment ({stored.cluster_id}) than this one "
-            f"({deployment.cluster_id}). If --uri is right and everything is to begin from now, run "
-            "`mtrigger checkpoint reset` and start once with `--start-from now`; else mend --uri or "
-            "--state-uri."
-        )
-    if stored.cluster_time > deployment.now and stored.cluster_time > await current_time(client):
-        raise PositionError(
-            f"The stored position, {_iso(stored.cluster_time)}, lies in the future of this deployment: was "
-            "it restored from a backup? Changes until then would not be seen. Set the position with "
-            "`mtrigger checkpoint set --time …` to the time of the backup (or now), and start again."
-        )
-    return stored
+        start = await starting_time(self.client, start_from, await current_time(self.client))
+        newest = await self.store.newest(STREAM)
+        if newest:
+            await self._begin_again(newest, start)
+        rescan = None
+        if start_from == "rescan":
+            rescan = await rescanning.begin(self.client, rules, self.settings.state_db)
+        now = datetime.now(UTC)
+        first = Checkpoint(partition.name, None, start, self.deployment.cluster_id, "", now, rescan=rescan)
+        for other in partitions(partition.count):
+            if other != partition:
+                await self.store.begin(replace(first, stream=other.name))
+        return await self.store.begin(first)
+
+    async def _begin_again(self, newest: str, start: Timestamp) -> None:
+        """There was a position before, and it is missing: only somebody who says so may begin afresh."""
+        try:
+            last: Timestamp | None = cluster_time_of(newest)
+        except ValueError:
+            last = None  # a delivery whose event was no change
+        since = f" (the last one for a change at {_iso(last)})" if last is not None else ""
+        if not self.settings.afresh:
+            time = _iso(last) if last is not None else "…"
+            raise PositionError(
+                f"There is no position of the stream in {self.settings.state_db!r}, but there are "
+                f"deliveries{since}: somebody has removed it. To begin now all the same, start once with "
+                f"`--start-from now`; to go on where it was, run `mtrigger checkpoint set --time {time}` and "
+                "start again."
+            )
+        if last is not None and start > last:
+            why = f"the position was missing, and it began afresh (--start-from {self.settings.start_from})"
+            rescanned = self.settings.start_from == "rescan"
+            gap = Gap(STREAM, last, start, why, "operator", datetime.now(UTC), rescanned)
+            await self.store.gaps.record(gap)
 
 
 async def beside_others(store: Store, partition: Partition) -> Checkpoint | None:
@@ -99,49 +144,6 @@ async def beside_others(store: Store, partition: Partition) -> Checkpoint | None
         return None
     earliest = min(others, key=lambda found: found.cluster_time)
     return replace(earliest, stream=partition.name, token=None, pipeline_hash="", previous=(), lease=None)
-
-
-async def _begin(
-    settings: Settings,
-    client: Client,
-    store: Store,
-    deployment: Deployment,
-    rules: Iterable[Rule],
-    partition: Partition,
-) -> Checkpoint:
-    """Write the first position: of every partition, before the first of them reads."""
-    start_from = parse_start_from(settings.start_from)
-    start = await starting_time(client, start_from, deployment.now)
-    newest = await store.newest(STREAM)
-    if newest:
-        await _begin_again(settings, store, newest, start)
-    rescan = await rescanning.begin(client, rules, settings.state_db) if start_from == "rescan" else None
-    now = datetime.now(UTC)
-    first = Checkpoint(partition.name, None, start, deployment.cluster_id, "", now, rescan=rescan)
-    for other in partitions(partition.count):
-        if other != partition:
-            await store.begin(replace(first, stream=other.name))
-    return await store.begin(first)
-
-
-async def _begin_again(settings: Settings, store: Store, newest: str, start: Timestamp) -> None:
-    """There was a position before, and it is missing: only somebody who says so may begin afresh."""
-    try:
-        last: Timestamp | None = cluster_time_of(newest)
-    except ValueError:
-        last = None  # a delivery whose event was no change
-    since = f" (the last one for a change at {_iso(last)})" if last is not None else ""
-    if not settings.afresh:
-        time = _iso(last) if last is not None else "…"
-        raise PositionError(
-            f"There is no position of the stream in {settings.state_db!r}, but there are deliveries{since}: "
-            "somebody has removed it. To begin now all the same, start once with `--start-from now`; to go "
-            f"on where it was, run `mtrigger checkpoint set --time {time}` and start again."
-        )
-    if last is not None and start > last:
-        why = f"the position was missing, and it began afresh (--start-from {settings.start_from})"
-        rescanned = settings.start_from == "rescan"
-        await store.gaps.record(Gap(STREAM, last, start, why, "operator", datetime.now(UTC), rescanned))
 
 
 @asynccontextmanager
