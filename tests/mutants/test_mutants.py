@@ -153,7 +153,7 @@ MUTANTS = [
     ),
     Mutant(
         rule="whoever was deposed moves no position: the fence",
-        file="stores/mongo.py",
+        file="stores/mongo_positions.py",
         sound='update_one({"_id": checkpoint.stream, **mine}, moving(checkpoint))',
         broken='update_one({"_id": checkpoint.stream}, moving(checkpoint))',
         test="tests/contract/test_leases.py::test_the_fence_an_earlier_owner_cannot_move_the_position",

@@ -10,23 +10,23 @@ What every store promises, and `tests/contract` holds each of them to:
 * Once it is `owned`, nothing is written for a stream that this process may not own any more.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol, Self
 
-from mtrigger.deliveries import Delivery, Settlement, Status
-from mtrigger.ownership.lease import Fence, Lease
+from mtrigger.deliveries import Delivery, Settlement
+from mtrigger.ownership.lease import Fence
 from mtrigger.stores.destinations import Destinations
 from mtrigger.stores.digests import Digests
 from mtrigger.stores.effects import Effects
 from mtrigger.stores.gaps import Gaps
 from mtrigger.stores.layouts import Layouts
+from mtrigger.stores.leases import Leases
 from mtrigger.stores.lines import LineKey
 from mtrigger.stores.memories import Memories
 from mtrigger.stores.positions import Checkpoint, Positions, Rescan
+from mtrigger.stores.records import ATTEMPTS_LOGGED, Attempt, Query, Record, Records, Tally
 from mtrigger.stores.schedules import NextRuns
 from mtrigger.stores.standing import Standing
 from mtrigger.stores.wishes import WishList
@@ -34,6 +34,7 @@ from mtrigger.stores.wishes import WishList
 __all__ = [
     "ATTEMPTS_LOGGED",
     "DELIVERED_KEPT_SECONDS",
+    "LARGEST_READ",
     "Attempt",
     "Checkpoint",
     "Leases",
@@ -51,99 +52,11 @@ DELIVERED_KEPT_SECONDS = 7 * 86_400
 """How long delivered, suppressed and discarded rows are kept. They are the memory that makes reading an
 event twice harmless, so this must exceed the longest stretch that is ever read again."""
 
-
 LARGEST_READ = 32_000_000
 """Bytes of deliveries after which no more are read at once."""
 
-ATTEMPTS_LOGGED = 50
-"""The latest attempts that a delivery's history keeps."""
 
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One line of a delivery's history: which attempt (from 1; again from 1 after an operator's retry), when,
-    for how many seconds (both to the millisecond), what came of it."""
-
-    number: int
-    at: datetime
-    took: float
-    outcome: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A delivery with its history, as people are shown it. `reason` is why it was left out (suppressed)."""
-
-    delivery: Delivery
-    status: Status
-    error: str
-    settled_at: datetime | None
-    log: tuple[Attempt, ...]
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Which deliveries a person means. Empty fields do not restrict.
-
-    `error` is a piece of the error's text; `since` and `until` bound the time of creation.
-    """
-
-    ids: tuple[str, ...] = ()
-    statuses: tuple[Status, ...] = ()
-    rule: str = ""
-    error: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """How many deliveries of one line stand where, and since when the oldest open one has been owed."""
-
-    line: LineKey
-    counts: Mapping[Status, int]
-    oldest_open: datetime | None
-
-
-class Leases(Protocol):
-    """Who owns which stream. What fails here is raised at once: the time it takes counts."""
-
-    async def current(self, stream: str) -> Lease | None:
-        """The lease of `stream`; None if there is none that can be read."""
-        ...
-
-    async def take(self, stream: str, seen: Lease | None, owner: str, seconds: float) -> Checkpoint | None:
-        """Own `stream` from now on, in a new epoch, if its lease is still exactly what was `seen` and its
-        layout is in force (see `layouts`).
-
-        Returns the checkpoint as it is at that moment, None if somebody was quicker or there is none.
-        """
-        ...
-
-    async def renew(self, stream: str, lease: Lease) -> bool:
-        """Move the counter. False if the stream has another owner by now."""
-        ...
-
-    async def release(self, stream: str, lease: Lease) -> None:
-        """Say that whoever waits may take over; nothing if there is another owner already."""
-        ...
-
-    async def ask(self, stream: str, lease: Lease, by: str) -> None:
-        """Ask the holder of `lease` to give it up to the process `by`; nothing if there is another holder."""
-        ...
-
-    async def retire(self, stream: str, lease: Lease) -> None:
-        """Forget the position of a partition that is no more, if `lease` was the last one that was taken."""
-        ...
-
-    async def renewed_ago(self, stream: str) -> float | None:
-        """Seconds since the last renewal, by the database's own clock, for people; None if there was none."""
-        ...
-
-
-class Outbox(Protocol):
+class Outbox(Records, Protocol):
     """What is owed, what was done, what is dead."""
 
     @property
@@ -217,35 +130,6 @@ class Outbox(Protocol):
         self, partition: str, limit: int, full: AbstractSet[LineKey] = frozenset()
     ) -> list[Delivery]:
         """Deliveries an operator wants tried now, each handed out once; none of the lines in `full`."""
-        ...
-
-    async def find(self, query: Query, limit: int) -> list[Record]:
-        """The deliveries `query` means, newest first."""
-        ...
-
-    async def summaries(self, query: Query, limit: int) -> list[Record]:
-        """The same without the documents of their events and without their histories: many fit into memory,
-        however large the events are."""
-        ...
-
-    async def count(self, query: Query) -> int:
-        """How many deliveries `query` means."""
-        ...
-
-    async def ids(self, beginning: str, limit: int) -> list[str]:
-        """At most `limit` of the ids that begin with the hexadecimal digits `beginning`, sorted."""
-        ...
-
-    async def tallies(self) -> list[Tally]:
-        """The outbox in numbers, a row a line, sorted by line."""
-        ...
-
-    async def reopen(self, query: Query) -> int:
-        """Try dead and retrying deliveries again, now; attempts count from nothing. Returns how many."""
-        ...
-
-    async def discard(self, query: Query) -> int:
-        """Give up open and dead deliveries. Returns how many."""
         ...
 
 

@@ -11,15 +11,13 @@ from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
-from pymongo import DESCENDING, ReturnDocument, WriteConcern
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo import DESCENDING, WriteConcern
+from pymongo.errors import BulkWriteError, PyMongoError
 
 from mtrigger.deliveries import Delivery, Settlement
-from mtrigger.errors import OwnershipError, PositionError
 from mtrigger.faults import DUPLICATE_KEY
 from mtrigger.ownership.lease import Fence
-from mtrigger.ownership.processes import shown
-from mtrigger.stores.base import Checkpoint, Leases, LineKey
+from mtrigger.stores.base import Leases, LineKey
 from mtrigger.stores.effects import Effects
 from mtrigger.stores.fitting import TOO_DEEP, Portion, TooDeepError, portions
 from mtrigger.stores.gaps import Gaps
@@ -29,27 +27,20 @@ from mtrigger.stores.mongo_digests import MongoDigests
 from mtrigger.stores.mongo_effects import Client, EffectsElsewhere, MongoEffects
 from mtrigger.stores.mongo_gaps import MongoGaps
 from mtrigger.stores.mongo_layouts import MongoLayouts
-from mtrigger.stores.mongo_leases import MongoLeases, held_by
+from mtrigger.stores.mongo_leases import MongoLeases
 from mtrigger.stores.mongo_memories import MongoMemories
+from mtrigger.stores.mongo_positions import MongoPositions
 from mtrigger.stores.mongo_records import MongoRecords
 from mtrigger.stores.mongo_schedules import MongoNextRuns
 from mtrigger.stores.mongo_standing import MongoStanding
 from mtrigger.stores.mongo_wishes import MongoWishes
 from mtrigger.stores.outcomes import Settling, following, settling
-from mtrigger.stores.rows import (
-    Row,
-    checkpoint_fields,
-    delivery_row,
-    freeing,
-    moving,
-    read_checkpoint,
-    read_delivery,
-)
+from mtrigger.stores.rows import Row, delivery_row, read_delivery
 from mtrigger.stores.schedules import NextRuns
-from mtrigger.stores.steadiness import StateOutage, steadily
+from mtrigger.stores.steadiness import steadily
 
 
-class MongoStore(MongoRecords):
+class MongoStore(MongoPositions, MongoRecords):
     """Positions, outbox and leases in one database. The client must decode dates as aware (`tz_aware=True`).
 
     With a `fence` it is the store of a stream's owner. `elsewhere` is a client of the deployment that actions
@@ -62,12 +53,10 @@ class MongoStore(MongoRecords):
         self._client = client
         self._database = database
         self._elsewhere = elsewhere
-        self._fence = fence
         durable = WriteConcern("majority")
         state = client.get_database(database, write_concern=durable)
-        super().__init__(state.get_collection("deliveries"))
-        self._checkpoints = state.get_collection("checkpoints")
-        self.outage = StateOutage(fence)
+        MongoPositions.__init__(self, state.get_collection("checkpoints"), fence)
+        MongoRecords.__init__(self, state.get_collection("deliveries"))
         self.gaps: Gaps = MongoGaps(state, self.outage)
         self.destinations = MongoDestinations(state, self.outage)
         self.memories = MongoMemories(state, self.outage)
@@ -95,64 +84,6 @@ class MongoStore(MongoRecords):
 
     async def close(self) -> None:
         """Nothing to release: the client belongs to whoever made it."""
-
-    # -- positions ---------------------------------------------------------------------------------------
-
-    @steadily
-    async def checkpoint(self, stream: str) -> Checkpoint | None:
-        row = await self._checkpoints.find_one({"_id": stream})
-        return None if row is None else read_checkpoint(row)
-
-    @steadily
-    async def begin(self, checkpoint: Checkpoint) -> Checkpoint:
-        row = {"_id": checkpoint.stream, **checkpoint_fields(checkpoint), "previous": []}
-        try:
-            await self._checkpoints.insert_one(row)
-        except DuplicateKeyError:
-            stored = await self._checkpoints.find_one({"_id": checkpoint.stream})
-            return checkpoint if stored is None else read_checkpoint(stored)
-        return checkpoint
-
-    @steadily
-    async def advance(self, checkpoint: Checkpoint) -> None:
-        mine = held_by(self._fence.lease) if self._fence is not None else {}
-        result = await self._checkpoints.update_one({"_id": checkpoint.stream, **mine}, moving(checkpoint))
-        if result.matched_count == 1:
-            return
-        owner = await self._checkpoints.find_one({"_id": checkpoint.stream}, {"lease.owner": 1})
-        if owner is not None:
-            name = shown((owner.get("lease") or {}).get("owner", ""))
-            raise OwnershipError(f"The position was not written: the stream is owned by {name} now.")
-        raise PositionError(
-            f"The checkpoint {checkpoint.stream!r} was removed while this process was using it. "
-            "Start again to begin from now, or set one with `mtrigger checkpoint set`."
-        )
-
-    @steadily
-    async def put(self, checkpoint: Checkpoint) -> Checkpoint:
-        update = [*moving(checkpoint), *freeing()]
-        row = await self._checkpoints.find_one_and_update(
-            {"_id": checkpoint.stream}, update, upsert=True, return_document=ReturnDocument.AFTER
-        )
-        return checkpoint if row is None else read_checkpoint(row)
-
-    @steadily
-    async def note_start(self, stream: str) -> int:
-        mine = held_by(self._fence.lease) if self._fence is not None else {}
-        row = await self._checkpoints.find_one_and_update(
-            {"_id": stream, **mine}, {"$inc": {"starts": 1}}, return_document=ReturnDocument.AFTER
-        )
-        return int(row["starts"]) if row is not None else 0
-
-    @steadily
-    async def forget_starts(self, stream: str) -> None:
-        mine = held_by(self._fence.lease) if self._fence is not None else {}
-        await self._checkpoints.update_one({"_id": stream, **mine}, {"$set": {"starts": 0}})
-
-    async def reset(self, stream: str) -> bool:
-        return (await self._checkpoints.delete_one({"_id": stream})).deleted_count == 1
-
-    # -- outbox ------------------------------------------------------------------------------------------
 
     async def add(self, deliveries: Sequence[Delivery]) -> AbstractSet[str]:
         """Insert what is not there yet. When a reply was lost the rows may be ours although they exist
