@@ -19,6 +19,8 @@ BUILT_IN = {
     "command": "mtrigger.actions.command",
     "notify": "mtrigger.actions.notify",
     "write": "mtrigger.actions.write",
+    "nats": "mtrigger.actions.nats",
+    "rabbitmq": "mtrigger.actions.rabbitmq",
     "log": "mtrigger.actions.log",
 }
 """The name of a kind in `do:` -> the module that holds it, as `KIND`."""

@@ -1,13 +1,15 @@
-"""What the actions of a running engine share: templates, the connections to mail and web servers, and what is
-known of servers that are down.
+"""What the actions of a running engine share: templates, the connections to mail servers, web servers and
+brokers, and what is known of servers that are down.
 
 Made once by whoever runs actions, closed once when they are done. Connections are made when first needed.
 """
 
 import socket
+from typing import Any
 from weakref import WeakValueDictionary
 
 from mtrigger.actions.breakers import Breakers
+from mtrigger.actions.brokers import Broker, ConnectionT, Server
 from mtrigger.actions.http import HttpPool
 from mtrigger.actions.processes import Processes
 from mtrigger.actions.smtp import SmtpPool
@@ -22,6 +24,7 @@ class Services:
         self.templates = templates
         self.breakers = Breakers()
         self._mail_pools: WeakValueDictionary[SmtpServer, SmtpPool] = WeakValueDictionary()
+        self._brokers: WeakValueDictionary[object, Broker[Any]] = WeakValueDictionary()
         self.smtp = self.mail_pool(smtp) if smtp is not None else None
         self.mail_from = mail_from or (smtp.default_sender if smtp is not None else "") or _local_sender()
         self.http = HttpPool(self.breakers)
@@ -34,12 +37,21 @@ class Services:
             pool = self._mail_pools[server] = SmtpPool(server, self.breakers)
         return pool
 
+    def broker(self, server: Server[ConnectionT]) -> Broker[ConnectionT]:
+        """The connection to `server`, likewise."""
+        broker: Broker[ConnectionT] | None = self._brokers.get(server)
+        if broker is None:
+            broker = self._brokers[server] = Broker(server, self.breakers)
+        return broker
+
     async def close(self) -> None:
         """Close all connections. No action may run any more."""
         self.breakers.close()
         await self.http.close()
         for pool in list(self._mail_pools.values()):
             await pool.close()
+        for broker in list(self._brokers.values()):
+            await broker.close()
 
 
 def _local_sender() -> str:
