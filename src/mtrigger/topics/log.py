@@ -10,7 +10,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from mtrigger.errors import PermanentError
 from mtrigger.messages import Message
+
+LARGEST_MESSAGE = 15_000_000
+"""Bytes of a message that is published. MongoDB takes 16 MB; the rest is for what a topic adds."""
+
+
+class RefusedError(PermanentError):
+    """Messages that cannot be stored, by their ids, each with the reason. All the others of the same call are
+    durable, and `published` of them are new."""
+
+    def __init__(self, refused: Sequence[tuple[Any, str]], published: int) -> None:
+        self.refused = tuple(refused)
+        self.published = published
+        message_id, why = self.refused[0]
+        more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+        super().__init__(f"the message {message_id!r} cannot be published: {why}{more}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +37,8 @@ class After:
 
 
 From = Literal["beginning", "now"] | datetime | After | int
-"""Where to begin: at the oldest message that is kept, behind the newest, at the first one of a moment (aware),
-behind a message, at an offset."""
+"""Where to begin: at the oldest message that is kept, behind the newest, at the first one of a moment
+(aware), behind a message, at an offset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +51,12 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What a topic holds: the offsets of the oldest message kept and of the next one to come (`first` == `next`:
-    nothing is kept), how many messages, of how many bytes, and the time of the newest."""
+    """What a topic holds: the offsets of the oldest message kept and of the next one to come (`first` ==
+    `next`: nothing is kept), how many messages, of how many bytes, and the time of the newest.
+
+    Some of the `messages` may have no number yet. Whoever has read up to a position before `first` - 1 has
+    missed some that were not kept.
+    """
 
     first: int
     next: int
@@ -59,17 +79,25 @@ class TopicLog(Protocol):
 
     async def publish(self, messages: Sequence[Message]) -> int:
         """Make messages durable, in their order; those whose ids are there already are left alone.
-        Returns how many were new. Raises PermanentError for one that cannot be stored."""
+        Returns how many were new (those that an outage has left in doubt are not counted). Raises
+        RefusedError, a PermanentError, when there are some that cannot be stored; all others are then."""
         ...
 
     async def read(self, behind: int, limit: int) -> list[Message]:
         """At most `limit` messages with offsets above `behind`, in order. Numbers first what is there without
-        a number. Empty: there is nothing newer."""
+        a number. Empty: there is nothing newer.
+
+        Fewer than `limit` say nothing of what follows: no more come at once than MongoDB sends in a reply,
+        16 MB. One that cannot be read whole has a `flaw`.
+        """
         ...
 
     async def position(self, start: From) -> int:
-        """The offset behind which to read in order to begin at `start`. Raises PositionError when there is
-        no such message."""
+        """The offset behind which to read in order to begin at `start`; never one before what is kept.
+
+        A moment means the first message whose `time` is not before it. Raises PositionError when there is no
+        such message or no such offset yet.
+        """
         ...
 
     async def extent(self) -> Extent:

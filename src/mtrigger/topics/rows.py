@@ -1,0 +1,56 @@
+"""The row of a topic, in the collection `topics`: what comes next, what is claimed, how long messages are
+kept.
+
+`numbering`, `claim` and `next` belong to `numbering`, the rest to retention. What a claim holds is never read
+into a client.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+
+from mtrigger.topics.log import Retention
+from mtrigger.topics.numbering import ROWS
+from mtrigger.topics.retention import Mark
+
+__all__ = ["ROWS", "WITHOUT_CLAIMED", "TopicRow", "read_row", "retention_fields"]
+
+WITHOUT_CLAIMED: Mapping[str, int] = {"numbering": 0}
+"""The projection that a row is read with."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRow:
+    """`next` is the next offset, `first` the lowest one that retention has left; `claim` names the messages
+    that are being numbered; `marks` is when `next` was where (see `retention`)."""
+
+    topic: str
+    next: int
+    first: int
+    claim: ObjectId | None
+    retention: Retention
+    marks: tuple[Mark, ...]
+    created_at: datetime | None
+    swept_at: datetime | None
+
+
+def read_row(row: Mapping[str, Any]) -> TopicRow:
+    """The row as it was read, WITHOUT_CLAIMED."""
+    return TopicRow(
+        topic=row["_id"],
+        next=int(row["next"]),
+        first=int(row["first"]),
+        claim=row["claim"],
+        retention=Retention(row["keep_seconds"], row["max_bytes"]),
+        marks=tuple(Mark(mark["at"], int(mark["next"])) for mark in row.get("marks", ())),
+        created_at=row.get("created_at"),
+        swept_at=row.get("swept_at"),
+    )
+
+
+def retention_fields(retention: Retention) -> dict[str, Any]:
+    """How a row keeps it."""
+    return {"keep_seconds": retention.seconds, "max_bytes": retention.size}
