@@ -9,6 +9,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
+from mtrigger.conditions.about import About, jsonpath_of, steps_of
 from mtrigger.conditions.functions import FUNCTIONS, Argument, call
 from mtrigger.conditions.jsonpaths import JsonPathError, Search, read
 from mtrigger.conditions.meaning import (
@@ -36,10 +37,11 @@ _FOREIGN_WORDS = {
 
 
 class Builder:
-    """The callbacks of the parser for one text."""
+    """The callbacks of the parser for one text, whose names are `about` something."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, about: About) -> None:
         self.text = text
+        self._about = about
 
     def slice(self, children: list[Any]) -> tuple[str, int, int]:
         start, end = _start(children[0]), _end(children[-1])
@@ -101,12 +103,15 @@ class Builder:
                 f"names are paths in the document: write `{meant}` ($.{text} for a field called document)",
                 start,
             )
-        return Piece(Path(text, "document", (first, *rest)), start, end)
+        try:
+            return Piece(Path(text, "document", steps_of((first, *rest), self._about)), start, end)
+        except ValueError as mistake:
+            raise MisuseError(str(mistake), start) from mistake
 
     def jsonpath(self, children: list[Any]) -> Piece:
         text, start, end = self.slice(children)
         try:
-            found = read(text)
+            found = read(jsonpath_of(text, self._about))
         except JsonPathError as mistake:
             raise MisuseError(str(mistake), start, "a JSONPath such as $.items[*].price") from mistake
         if isinstance(found, Search):

@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
+from mtrigger.conditions.about import About
 from mtrigger.conditions.atoms import Alternative, alternatives
 from mtrigger.conditions.description import description
 from mtrigger.conditions.evaluation import paths_read
@@ -114,15 +115,16 @@ class Condition:
         return f"Condition({self._text!r})"
 
 
-def parse(text: str) -> Condition:
-    """Read an expression. Raises ConditionError with line, column and what was expected."""
-    return Condition(text, parse_tree(text))
+def parse(text: str, about: About = "document") -> Condition:
+    """Read an expression, whose names are `about` a document or a message. Raises ConditionError with line,
+    column and what was expected."""
+    return Condition(text, parse_tree(text, about))
 
 
-def parse_mapping(mapping: Mapping[str, Any]) -> Condition:
+def parse_mapping(mapping: Mapping[str, Any], about: About = "document") -> Condition:
     """Read a MongoDB filter; values may be BSON values or their Extended JSON. Raises ConditionError naming
     the key."""
-    tree = mapping_tree(mapping)
+    tree = mapping_tree(mapping, about)
     return Condition(mapping_text(mapping), tree)
 
 

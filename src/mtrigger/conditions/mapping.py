@@ -6,10 +6,11 @@ that cannot be evaluated exactly in Python are refused with a sentence.
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson.regex import Regex
 
+from mtrigger.conditions.about import About, steps_of
 from mtrigger.conditions.mapping_operators import OPERATORS, equal, read_pattern, regex
 from mtrigger.conditions.mapping_values import (
     WRAPPERS,
@@ -47,15 +48,15 @@ def mapping_text(mapping: Mapping[str, Any]) -> str:
         raise ConditionError(str(mistake)) from mistake
 
 
-def mapping_tree(mapping: Mapping[str, Any]) -> Node:
-    """The tree of a MongoDB filter. Raises ConditionError naming the key."""
+def mapping_tree(mapping: Mapping[str, Any], about: About) -> Node:
+    """The tree of a MongoDB filter, whose keys are `about` something. Raises ConditionError naming the key."""
     text = mapping_text(mapping)
     if len(text) > MOST_CHARACTERS:
         raise ConditionError(
             f"a condition has at most {MOST_CHARACTERS:,} characters, this has {len(text):,}"
         )
     try:
-        tree = _filter(mapping, "document", 0)
+        tree = _filter(mapping, _Root("document", about), 0)
         check_size(tree)
     except MappingError as mistake:
         raise ConditionError(str(mistake)) from mistake
@@ -64,7 +65,14 @@ def mapping_tree(mapping: Mapping[str, Any]) -> Node:
     return tree
 
 
-def _filter(mapping: Any, root: Root, depth: int) -> Node:
+class _Root(NamedTuple):
+    """What the keys of a filter begin in."""
+
+    name: Root
+    about: About
+
+
+def _filter(mapping: Any, root: _Root, depth: int) -> Node:
     if not isinstance(mapping, Mapping):
         raise MappingError(
             f"a filter is a mapping such as {{amount: {{$gt: 10000}}}}, not {text_of(mapping)[:60]}"
@@ -75,7 +83,7 @@ def _filter(mapping: Any, root: Root, depth: int) -> Node:
     return parts[0] if len(parts) == 1 else And(text_of(mapping), tuple(parts))
 
 
-def _entry(key: Any, value: Any, root: Root, depth: int) -> Node:
+def _entry(key: Any, value: Any, root: _Root, depth: int) -> Node:
     text = text_of({key: value})
     if key in _LOGICAL:
         return _logical(key, value, root, depth, text)
@@ -91,7 +99,12 @@ def _entry(key: Any, value: Any, root: Root, depth: int) -> Node:
         or any(step.startswith("$") for step in steps)
     ):
         raise MappingError(f"`{key}` is not a path")
-    place = Path(key, root, steps)
+    if root.name == "document":
+        try:
+            steps = steps_of(steps, root.about)
+        except ValueError as mistake:
+            raise MappingError(f"`{key}`: {mistake}") from mistake
+    place = Path(key, root.name, steps)
     if is_operators(value):
         return _operators(place, value, depth, key)
     if isinstance(plain := normalised(value, key), Regex):
@@ -99,7 +112,7 @@ def _entry(key: Any, value: Any, root: Root, depth: int) -> Node:
     return equal(text, place, value, key)
 
 
-def _logical(key: str, value: Any, root: Root, depth: int, text: str) -> Node:
+def _logical(key: str, value: Any, root: _Root, depth: int, text: str) -> Node:
     if not isinstance(value, list | tuple) or not value:
         raise MappingError(f"`{key}` needs a list of filters")
     parts = tuple(_filter(part, root, depth + 1) for part in value)
@@ -186,7 +199,7 @@ def _any_element(text: str, place: Path, operand: Any, depth: int, where: str) -
     if about_value:
         part = _operators(Path("", "element", ()), operand, depth + 1, where)
     else:
-        part = _filter(operand, "element", depth + 1)
+        part = _filter(operand, _Root("element", "document"), depth + 1)
     return AnyElement(text, place, part, only_documents=not about_value, filter=_server_form(operand, where))
 
 

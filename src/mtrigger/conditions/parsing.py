@@ -9,6 +9,7 @@ import re
 from importlib.resources import files
 from typing import Any
 
+from mtrigger.conditions.about import About
 from mtrigger.conditions.building import Builder
 from mtrigger.conditions.hints import expectation, hint
 from mtrigger.conditions.misuse import MisuseError
@@ -22,11 +23,11 @@ MOST_NODES = 1_000
 _BRACKETS = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[(\[]|[)\]]""", re.DOTALL)
 
 
-def parse_tree(text: str) -> Node:
-    """The tree of an expression. Raises ConditionError."""
+def parse_tree(text: str, about: About) -> Node:
+    """The tree of an expression, whose names are `about` something. Raises ConditionError."""
     try:
         _check_text(text)
-        node = _parsed(text)
+        node = _parsed(text, about)
         check_size(node)
     except MisuseError as misuse:
         raise _located(text, misuse) from misuse.__cause__
@@ -81,7 +82,7 @@ def _grammar() -> Any:  # lark's parser; lark is loaded when the first condition
     return Lark(grammar, parser="lalr", keep_all_tokens=True, maybe_placeholders=False)
 
 
-def _parsed(text: str) -> Node:
+def _parsed(text: str, about: About) -> Node:
     from lark import Tree
     from lark.exceptions import UnexpectedInput, UnexpectedToken
 
@@ -93,7 +94,7 @@ def _parsed(text: str) -> Node:
         at_end = isinstance(error, UnexpectedToken) and error.token.type == "$END"
         place = len(text.rstrip()) if at_end else getattr(error, "pos_in_stream", 0)
         raise MisuseError(hint(text, place), place, expectation(parser.accepts())) from None
-    builder = Builder(text)
+    builder = Builder(text, about)
     built: dict[int, Any] = {}
     for subtree in tree.iter_subtrees():  # children come before their parents
         parts = [built[id(child)] if isinstance(child, Tree) else child for child in subtree.children]
