@@ -26,6 +26,7 @@ _COMMANDS = {
     "check": _Command("mtrigger.cli.check", "Check all rules and templates; report every mistake."),
     "test": _Command("mtrigger.cli.test", "Run the tests of rules, or trace one event. Sends nothing."),
     "explain": _Command("mtrigger.cli.explain", "Say what the server filters and what is left to mtrigger."),
+    "graph": _Command("mtrigger.cli.graph", "Draw what flows where: sources, topics, rules, actions."),
     "status": _Command("mtrigger.cli.status", "Show where the watcher stands and what is owed."),
     "deliveries": _Command("mtrigger.cli.deliveries", "List, show, retry or discard deliveries."),
     "silence": _Command("mtrigger.cli.silence", "Leave out what becomes due of a rule for a time."),
