@@ -27,11 +27,13 @@ class Outage:
     """Counts the failures in a row of one thing, named `what` ("The change stream").
 
     Several `operation`s of it may fail at the same time, each with pauses of its own. It is over when none
-    of them fails any longer: a read that works says nothing of the writes that do not.
+    of them fails any longer: a read that works says nothing of the writes that do not. Pauses grow up to
+    `longest` seconds.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, longest: float = LONGEST_PAUSE) -> None:
         self._what = what
+        self._longest = longest
         self._failures: dict[str, int] = {}
         self._tries = 0
 
@@ -51,7 +53,7 @@ class Outage:
         before = self._failures.get(operation, 0)
         self._failures[operation] = before + 1
         self._tries += 1
-        ceiling = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(before, 20))
+        ceiling = min(self._longest, FIRST_PAUSE * 2.0 ** min(before, 20))
         await asyncio.sleep(random.uniform(ceiling / 2, ceiling))  # noqa: S311 - jitter needs no secrecy
 
     def over(self, operation: str = "") -> None:
