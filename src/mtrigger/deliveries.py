@@ -39,7 +39,8 @@ class Delivery:
     nothing that keeps deliveries back (see `gates`) is asked again. `depth` is through how many links of
     writes the rules themselves have caused the event, and `through` the names of those rules, each once.
     `kept`: once it is settled well its row stays for ever, as the memory that it was. `facts` are what its
-    action sees besides the event (see `scopes`).
+    action sees besides the event (see `scopes`). `held_until` is when it was held back last (see
+    `running/ageing.py`): from then on it grows old.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Delivery:
     through: tuple[str, ...] = ()
     kept: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
+    held_until: datetime | None = None
 
     def after(self, outcome: "Retrying") -> Self:
         """The same delivery, waiting for its next attempt."""

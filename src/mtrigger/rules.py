@@ -6,7 +6,7 @@ makes a new rule.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
@@ -165,8 +165,9 @@ class Rule:
     def ending(self) -> "Rule | None":
         """What is owed once that which the rule fired for is over, as a rule of the same name; None: nothing.
 
-        Its actions are `resolved`, and nothing but an operator keeps them back. It wants every change that
-        may be the end of it; where something is to come again, the rule itself wants that.
+        Its actions are `resolved`, which wait for the rule's hours; nothing but an operator leaves them out.
+        It wants every change that may be the end of it; where something is to come again, the rule itself
+        wants that.
         """
         if not self.resolved:
             return None
@@ -183,6 +184,7 @@ class Rule:
             file=self.file,
         )
 
+            active=replace(self.active, otherwise="hold") if self.active is not None else None,
     def wants(self, operation: str) -> bool:
         """Whether events of this kind can concern the rule.
 

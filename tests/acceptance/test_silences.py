@@ -1,7 +1,7 @@
 """Silences and pauses: what operators ask of a rule while it runs, and what they are shown of it."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -177,6 +177,25 @@ async def test_a_paused_rule_keeps_what_becomes_due_and_does_it_when_it_is_resum
     await settled(shop, delivered=3)
     assert subjects(shop) == ["Big order 1", "Big order 2", "Big order 3"]
     assert shop.run("resume", "big-order").code == 1
+
+
+async def test_what_a_paused_rule_is_owed_does_not_grow_old(shop: Shop) -> None:
+    """It was owed long before the rule is resumed, while nothing runs; the first attempt fails."""
+    shop.rule("big-order", MAILING)
+    succeeded(shop.run("pause", "big-order"))
+    watch = shop.watch()
+    await shop.orders.insert_one(order(1))
+    await settled(shop, pending=1)
+    assert watch.terminate() == 0
+    long_ago = datetime.now(UTC) - timedelta(days=2)
+    await shop.deliveries.update_one({}, {"$set": {"created_at": long_ago}})
+    succeeded(shop.run("resume", "big-order"))
+    shop.mail.answer_next("451 4.3.0 try again later")
+
+    shop.watch()
+
+    await settled(shop, delivered=1)
+    assert (await shop.delivery({}))["attempts"] == 2
 
 
 async def test_a_rule_that_runs_is_paused(shop: Shop) -> None:

@@ -141,7 +141,13 @@ async def test_a_rule_is_paused_once_and_resumed_once(store: Store) -> None:
     await store.wishes.pause(last)
     assert await store.wishes.current() == Wishes({}, {"big-order": last})
 
+    before = datetime.now(UTC) - timedelta(milliseconds=1)
     assert await store.wishes.resume("big-order")
 
-    assert await store.wishes.current() == Wishes()
+    wished = await store.wishes.current()
+    assert (wished.pauses, list(wished.resumed)) == ({}, ["big-order"])
+    assert before <= wished.resumed["big-order"] <= datetime.now(UTC)
     assert not await store.wishes.resume("big-order")
+
+    await store.wishes.pause(last)
+    assert await store.wishes.current() == Wishes({}, {"big-order": last})

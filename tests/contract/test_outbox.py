@@ -197,6 +197,17 @@ async def test_a_discarded_delivery_stays_discarded(store: Store) -> None:
     assert await store.owed(PARTITION, LINE, "", 10) == []
 
 
+@pytest.mark.parametrize("outcome", [Dead("550"), Retrying("451", LATER)], ids=["dead", "retrying"])
+async def test_until_when_a_delivery_was_held_outlives_its_failures(store: Store, outcome: Outcome) -> None:
+    """It grows old from then on, whoever tries it next."""
+    delivery = delivery_at(1)
+    await store.add([delivery])
+
+    await store.settle([settlement_of(replace(delivery, held_until=LATER), outcome)])
+
+    assert (await record_of(store, delivery)).delivery.held_until == LATER
+
+
 async def test_the_history_keeps_the_latest_attempts(store: Store) -> None:
     """A rule may ask for any number of attempts; a row must not grow without end."""
     delivery = delivery_at(1)

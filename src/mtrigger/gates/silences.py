@@ -44,10 +44,11 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """All wishes in force, by the name of the rule."""
+    """All wishes in force, by the name of the rule, and when rules that are not paused were resumed last."""
 
     silences: Mapping[str, tuple[Silence, ...]] = field(default_factory=dict)
     pauses: Mapping[str, Pause] = field(default_factory=dict)
+    resumed: Mapping[str, datetime] = field(default_factory=dict)
 
     def holds_up(self, rule: str) -> bool:
         """Whether the rule is paused and keeps what it is owed."""

@@ -17,9 +17,9 @@ from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Retrying
 from mtrigger.effects import Effect
 from mtrigger.errors import MtriggerError, PermanentError, RetryLater
 from mtrigger.events import ChangeEvent
-from mtrigger.gates.hours import open_for
 from mtrigger.retry import after_failure
 from mtrigger.rules import CONCURRENCY, Rule
+from mtrigger.running.ageing import age
 from mtrigger.scopes import work_for
 from mtrigger.supervision import steady_time
 
@@ -115,25 +115,16 @@ async def outcome_of(
 
 def _waiting(runner: Runner, delivery: Delivery, down: DestinationDown) -> Held | Dead:
     """What waits for a destination is asked about again when it is too old to wait on."""
-    age, longest = _age(runner, delivery), runner.rule.retry.max_age
-    if age >= longest:
-        return Dead(storable(f"{down} (gave up: older than {longest:g} s)"))
-    return Held(longest - age, str(down), down.destination)
+    left = runner.rule.retry.max_age - age(runner.rule, delivery)
+    if left <= 0:
+        return Dead(storable(f"{down} (gave up: older than {runner.rule.retry.max_age:g} s)"))
+    return Held(left, str(down), down.destination)
 
 
 def _failed(runner: Runner, delivery: Delivery, error: BaseException) -> Retrying | Dead:
     chance = random.random()  # noqa: S311 - jitter
-    age, policy = _age(runner, delivery), runner.rule.retry
-    return after_failure(delivery, error, describe(error), policy, age, datetime.now(UTC), chance)
-
-
-def _age(runner: Runner, delivery: Delivery) -> float:
-    """How many seconds the delivery has been owed. Waiting for the rule's hours does not make it old: what
-    was held over a weekend is not given up when the first attempt on Monday fails."""
-    age, active = steady_time.seconds_since(delivery.created_at), runner.rule.active
-    if active is None or active.otherwise != "hold":
-        return age
-    return min(age, open_for(active, datetime.now(UTC)))
+    policy, seconds = runner.rule.retry, age(runner.rule, delivery)
+    return after_failure(delivery, error, describe(error), policy, seconds, datetime.now(UTC), chance)
 
 
 def loaded(delivery: Delivery, runner: Runner | None) -> Delivery:

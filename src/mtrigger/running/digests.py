@@ -25,6 +25,7 @@ from mtrigger.quiet import Digest
 from mtrigger.rules import Rule
 from mtrigger.running.attempting import Held, Runner, Written, as_stored, loaded, now_as_stored, outcome_of
 from mtrigger.running.delivery_log import tell_interrupted
+from mtrigger.running.ageing import let_go
 from mtrigger.running.gatekeeping import UNGATED
 from mtrigger.running.handling import GOING_ROUND, Handling
 from mtrigger.running.lanes import Line
@@ -122,6 +123,7 @@ class Digests:
                 at, started = now_as_stored(), time.perf_counter()
                 whole, admitted, result = await self._attempt(line.digest, runner, found, at)
         except Interrupted as error:
+                found = let_go(replace(found, held_until=head.held_until), self._handling.wishes)
             tell_interrupted(head, error)
             line.retry(head)
             return

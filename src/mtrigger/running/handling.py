@@ -17,6 +17,7 @@ from mtrigger.gates import Admission, Hold, Pass, Suppress, Wishes, remembers
 from mtrigger.matching import Matcher
 from mtrigger.ownership.lease import Interrupted
 from mtrigger.rules import Rule
+from mtrigger.running.ageing import let_go
 from mtrigger.running.attempting import (
     Complete,
     Held,
@@ -109,6 +110,7 @@ class Handling:
     ) -> None:
         """One attempt at one delivery, if it may be made now; the lane goes on."""
         self.begin(delivery)
+        delivery = let_go(delivery, self.wishes)
         try:
             async with permit:
                 if not await self._still_owed(line, delivery):
@@ -142,11 +144,13 @@ class Handling:
     def hold(self, line: Line, delivery: Delivery, held: Held) -> None:
         """No attempt was made: it is asked about again."""
         wait = timedelta(seconds=min(held.seconds, LONGEST_HOLD))
-        line.retry(replace(delivery, due_at=steady_time.now() + wait))
+        delivery = replace(delivery, due_at=steady_time.now() + wait)
         key = LineKey(delivery.rule, delivery.action)
         if held.destination:
+            line.retry(delivery)
             self._waiting.add(held.destination, key, delivery.lane)
         else:
+            line.retry(replace(delivery, held_until=now_as_stored()))
             self._kept_back.add((key, delivery.lane))
 
     async def trips(self, rule: Rule, delivery: Delivery) -> bool:

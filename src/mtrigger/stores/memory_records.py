@@ -19,6 +19,8 @@ from mtrigger.stores.base import ATTEMPTS_LOGGED, Attempt, LineKey, Query, Recor
 
 def settled(record: Record, settlement: Settlement) -> Record:
     delivery = replace(record.delivery, attempts=settlement.delivery.attempts + 1, due_at=None)
+    if isinstance(settlement.outcome, Retrying | Dead) and settlement.delivery.held_until is not None:
+        delivery = replace(delivery, held_until=settlement.delivery.held_until)
     settled_at: datetime | None = settlement.ended_at
     match settlement.outcome:
         case Delivered(detail):

@@ -20,7 +20,8 @@ Row = Mapping[str, Any]
 
 
 class MongoWishes:
-    """One row a wish. Silences that have ended go by themselves."""
+    """One row a wish. Silences that have ended go by themselves; the pause of a rule that was resumed stays,
+    to say when."""
 
     def __init__(self, state: AsyncDatabase[dict[str, Any]], outage: StateOutage) -> None:
         self._rows = state.get_collection("wishes")
@@ -33,7 +34,8 @@ class MongoWishes:
     @steadily
     async def current(self) -> Wishes:
         rows = await self._rows.find({}).to_list()
-        return gathered(_silences(rows, datetime.now(UTC)), _pauses(rows))
+        resumed = {row["rule"]: row["resumed_at"] for row in rows if row["kind"] == "resumed"}
+        return gathered(_silences(rows, datetime.now(UTC)), _pauses(rows), resumed)
 
     async def silence(self, silence: Silence) -> None:
         row = {
@@ -66,7 +68,9 @@ class MongoWishes:
         await self._rows.replace_one({"_id": key}, row, upsert=True)
 
     async def resume(self, rule: str) -> bool:
-        return (await self._rows.delete_one({"kind": "pause", "rule": rule})).deleted_count == 1
+        ended = {"kind": "resumed", "resumed_at": datetime.now(UTC)}
+        done = await self._rows.update_one({"kind": "pause", "rule": rule}, {"$set": ended})
+        return done.modified_count == 1
 
 
 @lru_cache(maxsize=64)

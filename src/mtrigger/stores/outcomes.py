@@ -137,6 +137,8 @@ def _failed(settlement: Settlement, outcome: Retrying | Dead) -> tuple[dict[str,
     """What tells a row that does not know of this attempt yet, and the update that tells it."""
     number = settlement.delivery.attempts + 1
     fields: dict[str, Any] = {"attempts": number, "error": outcome.error, "admitted": True}
+    if settlement.delivery.held_until is not None:
+        fields["held_until"] = settlement.delivery.held_until
     update: dict[str, Any] = {"$set": fields}
     if isinstance(outcome, Retrying):
         status = Status.RETRYING

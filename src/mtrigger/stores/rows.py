@@ -78,6 +78,7 @@ def read_delivery(row: Row) -> Delivery:
         created_at=row.get("created_at") or datetime.fromtimestamp(0, UTC),
         attempts=row.get("attempts", 0),
         due_at=row.get("due_at"),
+        held_until=row.get("held_until"),
         admitted=row.get("admitted", False),
         depth=row.get("depth", 0),
         kept=row.get("kept", False),

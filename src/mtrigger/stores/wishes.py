@@ -3,7 +3,7 @@
 Wishes are asked for by commands and read, once a second, by whoever runs the rules.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -14,7 +14,8 @@ class WishList(Protocol):
     """All wishes."""
 
     async def current(self) -> Wishes:
-        """What is wished at the moment: silences that have not ended, and pauses."""
+        """What is wished at the moment: silences that have not ended, and pauses; and when rules that are not
+        paused were resumed last."""
         ...
 
     async def silence(self, silence: Silence) -> None:
@@ -30,7 +31,7 @@ class WishList(Protocol):
         ...
 
     async def resume(self, rule: str) -> bool:
-        """End the pause of `rule`. False if there was none."""
+        """End the pause of `rule`, and keep when that was. False if there was none."""
         ...
 
 
@@ -40,10 +41,12 @@ class MemoryWishes:
     def __init__(self) -> None:
         self._silences: list[Silence] = []
         self._pauses: list[Pause] = []
+        self._resumed: dict[str, datetime] = {}
 
     async def current(self) -> Wishes:
         now = datetime.now(UTC)
-        return gathered((silence for silence in self._silences if now < silence.until), self._pauses)
+        silences = (silence for silence in self._silences if now < silence.until)
+        return gathered(silences, self._pauses, self._resumed)
 
     async def silence(self, silence: Silence) -> None:
         self._silences.append(silence)
@@ -55,16 +58,20 @@ class MemoryWishes:
 
     async def pause(self, pause: Pause) -> None:
         self._pauses = [*(other for other in self._pauses if other.rule != pause.rule), pause]
+        self._resumed.pop(pause.rule, None)
 
     async def resume(self, rule: str) -> bool:
         before = len(self._pauses)
         self._pauses = [pause for pause in self._pauses if pause.rule != rule]
-        return len(self._pauses) < before
+        if len(self._pauses) == before:
+            return False
+        self._resumed[rule] = datetime.now(UTC)
+        return True
 
 
-def gathered(silences: Iterable[Silence], pauses: Iterable[Pause]) -> Wishes:
+def gathered(silences: Iterable[Silence], pauses: Iterable[Pause], resumed: Mapping[str, datetime]) -> Wishes:
     """Wishes by the names of their rules."""
     by_rule: dict[str, tuple[Silence, ...]] = {}
     for silence in silences:
         by_rule[silence.rule] = (*by_rule.get(silence.rule, ()), silence)
-    return Wishes(by_rule, {pause.rule: pause for pause in pauses})
+    return Wishes(by_rule, {pause.rule: pause for pause in pauses}, dict(resumed))

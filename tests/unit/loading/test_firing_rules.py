@@ -1,5 +1,7 @@
 """`fire`, `resolved` and `absent` in rule files: what they make of a rule, and what they ask of the rest."""
 
+from dataclasses import replace
+
 import pytest
 
 from mtrigger.conditions import parse
@@ -33,14 +35,17 @@ def test_entering_is_became_over_the_whole_condition(folder: RulesFolder) -> Non
     assert {reading.root for reading in filtered.condition.reads} == {"document", "before"}
 
 
-def test_gates_are_not_those_of_the_end(folder: RulesFolder) -> None:
-    """Whatever keeps the rule's own messages back."""
-    quiet = "throttle: {every: 1h, per: a}\nmax_age: 1h\nactive: {hours: 09:00-10:00}\n"
+@pytest.mark.parametrize("otherwise", ["hold", "skip"])
+def test_of_the_gates_the_end_has_the_hours_alone(folder: RulesFolder, otherwise: str) -> None:
+    """It waits for them also where the rule's own messages are left out."""
+    hours = f"active: {{hours: 09:00-10:00, otherwise: {otherwise}}}\n"
+    quiet = f"throttle: {{every: 1h, per: a}}\nmax_age: 1h\n{hours}"
     rule = folder.rule(ON + "when: a > 1\n" + quiet + DO + "resolved: [{log: y}]\n")
     assert rule.is_gated
     assert rule.ending is not None
-    assert not rule.ending.is_gated
-    assert rule.ending.grouped_by is None
+    assert rule.active is not None
+    assert rule.ending.active == replace(rule.active, otherwise="hold")
+    assert (rule.ending.throttle, rule.ending.max_age, rule.ending.grouped_by) == (None, None, None)
 
 
 def test_silence_has_no_events_of_its_own(folder: RulesFolder) -> None:
