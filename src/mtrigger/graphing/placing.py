@@ -76,7 +76,7 @@ def placed(layers: Layers, sizes: Sequence[Point], count: int) -> Drawing:
         for place in row
     }
     rows = {place: number for number, row in enumerate(layers.ranks) for place in row}
-    labels = [[boxes[place] for place in row if sizes[place][1]] for row in layers.ranks]
+    stand = [tuple(boxes[place] for place in row if sizes[place][1]) for row in layers.ranks]
     curves = []
     for number, way in enumerate(layers.ways):
         stops = [
@@ -84,7 +84,7 @@ def placed(layers: Layers, sizes: Sequence[Point], count: int) -> Drawing:
                 edges[rows[place]],
                 boxes[place],
                 boxes[place].across + ports.get((number, place), 0.0),
-                () if place < count else tuple(labels[rows[place]]),
+                () if place < count else stand[rows[place]],
             )
             for place in way
         ]
@@ -210,18 +210,23 @@ class _Stop:
 
 
 def _shortcuts(stops: Sequence[_Stop]) -> list[_Stop]:
-    """`stops` without those in ranks of labels where the edge can as well be one curve."""
+    """`stops` without those that are no end and no label, where the edge can as well be one curve."""
     found = [stops[0]]
+    passed: tuple[Box, ...] = ()
     for stop, following in pairwise(stops[1:]):
-        if stop.box.breadth or not _is_free(_curve(found[-1], following), stop.others):
+        passed += stop.others
+        if stop.box.breadth or not _is_free(_curve(found[-1], following), passed):
             found.append(stop)
+            passed = ()
     return [*found, stops[-1]]
 
 
 def _is_free(curve: Curve, boxes: Sequence[Box]) -> bool:
     """Whether `curve` keeps away from all `boxes`."""
-    for step in range(1, 24):
-        along, across = _point(curve, step / 24)
+    (start, _), _, _, (end, _) = curve
+    steps = 24 + int((end - start) / _FREE)
+    for step in range(1, steps):
+        along, across = _point(curve, step / steps)
         for box in boxes:
             beside = abs(across - box.across) >= box.breadth / 2 + _FREE
             if not beside and abs(along - box.along) < box.length / 2 + _FREE:
