@@ -15,6 +15,9 @@ from bson.timestamp import Timestamp
 COLLECTIONS = "topics."
 """What the names of the topics' collections begin with."""
 
+LARGEST_MESSAGE = 15_000_000
+"""Bytes of a message that is published. MongoDB takes 16 MB; the rest is for what a topic adds."""
+
 LONGEST_NAME = 100
 """Characters of a topic's name."""
 

@@ -13,9 +13,6 @@ from typing import Any, Literal, Protocol
 from mtrigger.errors import PermanentError
 from mtrigger.messages import Message
 
-LARGEST_MESSAGE = 15_000_000
-"""Bytes of a message that is published. MongoDB takes 16 MB; the rest is for what a topic adds."""
-
 
 class RefusedError(PermanentError):
     """Messages that cannot be stored, by their ids, each with the reason. All the others of the same call are

@@ -18,7 +18,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import ASCENDING, DESCENDING, ReadPreference, WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from mtrigger.errors import PositionError, SettingsError
@@ -30,14 +30,12 @@ from mtrigger.topics.mongo_numbering import Numberer
 from mtrigger.topics.numbering import new_row
 from mtrigger.topics.publishing import Publisher
 from mtrigger.topics.rows import ROWS, TopicRow, retention_fields
+from mtrigger.topics.sweeping import Sweeper
 
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
 AT_ONCE = 100_000
 """Offsets that are looked through at once for a moment; each look is soon over."""
-
-_NOT_THERE = 26
-"""The server's code for a collection that is not there."""
 
 _NEWEST = [("offset", DESCENDING)]
 
@@ -61,6 +59,7 @@ class MongoLog:
         self._rows = state.get_collection(ROWS, **certain)
         self._numberer = Numberer(name, self._messages, self._rows)
         self._publisher = Publisher(self._messages, outage)
+        self._sweeper = Sweeper(name, self._messages, self._rows, self._numberer)
 
     @steadily
     async def open(self) -> None:
@@ -72,10 +71,18 @@ class MongoLog:
             await self._rows.update_one({"_id": self.name}, made, upsert=True)
 
     async def publish(self, messages: Sequence[Message]) -> int:
+        await self.sweep()
         return await self._publisher.publish(messages)
 
     @steadily
+    async def sweep(self) -> bool:
+        """Let go of some of what need not be kept any longer, if it is time for it (see `sweeping`); returns
+        whether there is more. Who reads or publishes need not ask for it."""
+        return await self._sweeper.sweep_if_due()
+
+    @steadily
     async def read(self, behind: int, limit: int) -> list[Message]:
+        await self._sweeper.sweep_if_due()
         async with self._client.start_session() as session:
             row = await self._present(session)
             while row is not None:
@@ -179,19 +186,6 @@ class MongoLog:
                 return Extent(1, 1, 0, 0, None)
             numbered = {"offset": {"$lt": Int64(row.next), "$gt": 0}}
             newest = await self._messages.find_one(numbered, {"time": 1}, sort=_NEWEST, session=session)
-        count, size = await self._stored()
+        count, size = await self._sweeper.stored()
         time = (newest or {}).get("time")
         return Extent(row.first, row.next, count, size, time if isinstance(time, datetime) else None)
-
-    async def _stored(self) -> tuple[int, int]:
-        """How many messages the collection holds, and of how many bytes, as MongoDB counts them."""
-        stats: list[dict[str, Any]] = [{"$collStats": {"storageStats": {}}}]
-        found = self._messages.with_options(read_concern=ReadConcern("local"))
-        try:
-            rows = await (await found.aggregate(stats)).to_list()
-        except OperationFailure as error:
-            if error.code != _NOT_THERE:
-                raise
-            return 0, 0
-        storage = [row["storageStats"] for row in rows]
-        return sum(int(one["count"]) for one in storage), sum(int(one["size"]) for one in storage)

@@ -15,10 +15,10 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from mtrigger.faults import DUPLICATE_KEY, passes
-from mtrigger.messages import Message, fields_of
+from mtrigger.messages import LARGEST_MESSAGE, Message, fields_of
 from mtrigger.stores.fitting import TOO_DEEP
 from mtrigger.stores.steadiness import StateOutage, steadily
-from mtrigger.topics.log import LARGEST_MESSAGE, RefusedError
+from mtrigger.topics.log import RefusedError
 
 LARGEST_PORTION = 32_000_000
 """Bytes of messages that are encoded and sent at once (one message at least)."""
