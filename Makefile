@@ -40,9 +40,10 @@ chaos: $(READY) ## 1,000 documents while the engine is killed every 5 s, and a p
 bench: $(READY) ## how close to the limit: every benchmark, each beside a raw loop, as one table (5 minutes)
 	@$(BIN)/python -m benchmarks
 
-reference: $(READY) ## docs/rule-reference.md and triggers.schema.json anew, from the models
+reference: $(READY) ## docs/rule-reference.md, triggers.schema.json and the picture of the rules anew
 	@$(BIN)/mtrigger schema --format markdown > docs/rule-reference.md
 	@$(BIN)/mtrigger schema > triggers.schema.json
+	@$(BIN)/mtrigger graph --output docs/images/triggers.svg
 
 format: $(READY) ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .

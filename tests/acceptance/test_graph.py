@@ -17,6 +17,9 @@ SOURCE = (
 )
 
 
+PROJECT = Path(__file__).parents[2]
+
+
 def write(folder: Path) -> None:
     """A rule and a source that feeds it."""
     for name, text in (("triggers/big-order.yaml", BIG_ORDER), ("sources/orders.yaml", SOURCE)):
@@ -66,3 +69,10 @@ def test_mistakes_and_files_that_cannot_be_written_are_told(
     done = mtrigger_command.run("graph", "--output", "no/such/folder.svg")
     assert done.code == 64
     assert "no/such/folder.svg cannot be written: No such file or directory; check --output" in done.stderr
+
+
+def test_the_picture_in_the_documentation_is_that_of_the_rules(mtrigger_command: MtriggerCommand) -> None:
+    """It changes when they do."""
+    drawn = mtrigger_command.run("graph", "--rules", str(PROJECT / "triggers")).stdout
+    is_up_to_date = (PROJECT / "docs" / "images" / "triggers.svg").read_text(encoding="utf-8") == drawn
+    assert is_up_to_date, "docs/images/triggers.svg is out of date: run `make reference` and commit it"

@@ -104,7 +104,7 @@ def _rule_node(rule: Rule) -> Node:
     query = rule.schedule.query if rule.schedule is not None else None
     condition = rule.condition or (query.where if query is not None else None)
     code = condition.text if condition is not None else ""
-    text = "\n".join(part for part in (rule.description, f"when: {code}" if code else "", rule.file) if part)
+    text = "\n".join(part for part in (rule.description, f"when: {code}" if code else "") if part)
     marks = tuple(_marks(rule))
     return Node(f"rule:{rule.name}", "rule", "rule", rule.name, code, marks, text, rule.enabled)
 
