@@ -12,19 +12,19 @@ import time
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime
 from typing import Any
 
 from mtrigger.actions.breakers import Breakers
 from mtrigger.deliveries import Delivery
 from mtrigger.matching import Matcher
-from mtrigger.running.attempting import Complete, Runner, as_stored, loaded
+from mtrigger.running.attempting import Complete, Runner, as_stored
 from mtrigger.running.delivery_log import tell_unwritten
 from mtrigger.running.digests import Digests, line_for, suits
 from mtrigger.running.draining import ended
 from mtrigger.running.handling import Handling
 from mtrigger.running.lanes import Line
 from mtrigger.running.limits import RuleLimits
+from mtrigger.running.paging import Paging
 from mtrigger.running.settling import Settler
 from mtrigger.running.waiting import WaitingLanes
 from mtrigger.running.windows import Windows
@@ -59,6 +59,7 @@ class Dispatcher:
         self._lines: dict[LineKey, Line] = {}
         self._handling = Handling(outbox, self._settler, complete, self._waiting, self._lines)
         self._digests = Digests(outbox, partition, self._settler, self._handling)
+        self._paging = Paging(outbox, partition, self._settler, self._digests)
         self._limits = RuleLimits()
         self._runners: Mapping[LineKey, Runner] = {}
         self._tasks = asyncio.TaskGroup()
@@ -98,7 +99,7 @@ class Dispatcher:
         await self._look_at_wishes()
         for line_key, line in self._lines.items():
             if line.incomplete:
-                await self._load_page(line_key, line)
+                await self._paging.as_stored(line_key, line, self._runners.get(line_key))
 
     async def run(self) -> None:
         """Run deliveries until `drain` has ended. Raises what a task of its own died of; what could not be
@@ -227,24 +228,12 @@ class Dispatcher:
 
     async def _load_more(self, key: LineKey, line: Line) -> None:
         try:
-            await self._load_page(key, line)
+            # At the end outcomes may be written no more: waiting for that would last for ever.
+            load = self._paging.behind_outcomes if self._running else self._paging.as_stored
+            await load(key, line, self._runners.get(key))
         finally:
             self._loading.discard(key)
         self._pump(key)
-
-    async def _load_page(self, key: LineKey, line: Line) -> None:
-        if isinstance(line, Windows):
-            await self._digests.load(key, line, self._runners.get(key))
-            return
-        behind, room, mark = line.page()
-        if not room:
-            return  # what came late has filled it up meanwhile
-        if self._running and not behind:
-            await self._settler.flush()  # a line that begins anew must not load what it has just done
-        now = datetime.now(UTC)
-        owed = await self._outbox.owed(self._partition, key, behind, room)
-        runner = self._runners.get(key)
-        line.load([loaded(delivery, runner) for delivery in owed], room, mark, now)
 
     async def _heed_wishes(self) -> None:
         while not self._drained.is_set():
