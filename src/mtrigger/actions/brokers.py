@@ -10,6 +10,7 @@ failure means.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -119,10 +120,12 @@ async def first_that_answers(
             async with asyncio.timeout(CONNECT_SECONDS):
                 return await connect(address)
         except TimeoutError:
-            reasons.append(f"{address.place}: cannot connect within {CONNECT_SECONDS:g} s")
+            reasons.append((address.place, f"cannot connect within {CONNECT_SECONDS:g} s"))
         except (BrokerDown, OSError) as error:
-            reasons.append(f"{address.place}: {reason_of(error)}")
-    raise BrokerDown("; ".join(reasons))
+            reasons.append((address.place, reason_of(error)))
+    if len(reasons) == 1:
+        raise BrokerDown(reasons[0][1])
+    raise BrokerDown("; ".join(f"{place}: {reason}" for place, reason in reasons))
 
 
 def reason_of(error: BaseException) -> str:
@@ -138,6 +141,15 @@ def reason_of(error: BaseException) -> str:
             )
         cause = cause.__cause__ or cause.__context__
     return in_one_line(str(error)) or type(error).__name__
+
+
+def silence(*libraries: str) -> None:
+    """Keep what clients log out of our log: it names addresses, and each delivery's own log says it all."""
+    for name in libraries:
+        logger = logging.getLogger(name)
+        logger.propagate = False
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())  # else Python prints it
 
 
 def in_one_line(text: Any) -> str:

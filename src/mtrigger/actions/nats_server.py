@@ -6,7 +6,6 @@ says before.
 """
 
 import asyncio
-import logging
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from mtrigger.actions.brokers import (
     first_that_answers,
     in_one_line,
     reason_of,
+    silence,
 )
 from mtrigger.errors import PermanentError
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MESSAGE_ID, EXPECTED_STREAM = "Nats-Msg-Id", "Nats-Expected-Stream"
 
 _PING_SECONDS = 20
-_CLOSE_SECONDS = 2.0
+_CLOSE_SECONDS = 1.0
 _LONGEST_WAIT = 3600.0
 _WRONG_FOR_NOW = frozenset({408, 409, 429})
 """Codes below 500 that say nothing against the message itself."""
@@ -243,7 +243,7 @@ def _noted(publishing: "asyncio.Task[str]") -> None:
 def _client_class() -> "type[Client]":
     from nats.aio.client import Client
 
-    logging.getLogger("nats").propagate = False  # what goes wrong is told in the delivery's log
+    silence("nats")
 
     class EncryptedIfMeant(Client):
         """Encrypts where a context for it was given: the client itself only does when the server, in plain,

@@ -6,7 +6,6 @@ somebody else's message send theirs again.
 """
 
 import asyncio
-import logging
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from mtrigger.actions.brokers import (
     first_that_answers,
     in_one_line,
     reason_of,
+    silence,
 )
 from mtrigger.errors import PermanentError
 
@@ -71,10 +71,14 @@ class RabbitmqServer:
 
     async def _connect(self, address: Address) -> "RabbitmqConnection":
         import aio_pika
-        from aio_pika.exceptions import AMQPError, AuthenticationError, ProbableAuthenticationError
+        from aio_pika.exceptions import (
+            AMQPError,
+            AuthenticationError,
+            InvalidFrameError,
+            ProbableAuthenticationError,
+        )
 
-        for name in ("aio_pika", "aiormq"):
-            logging.getLogger(name).propagate = False  # what goes wrong is told in the delivery's log
+        silence("aio_pika", "aiormq")
         user, password = (self.user, self.password) if self.user else (address.user, address.password)
         encryption = await asyncio.to_thread(self.certificates.context) if address.encrypted else None
         try:
@@ -94,6 +98,11 @@ class RabbitmqServer:
                 f"cannot log in ({in_one_line(error)}): check the user and the password; "
                 "messages wait and are tried again"
             ) from error
+        except InvalidFrameError as error:  # what the server says is lost there
+            raise BrokerDown(
+                f"the server ends the connection: is there a virtual host `{address.path or '/'}`, and may "
+                "the user go there?"
+            ) from error
         except (AMQPError, RuntimeError, EOFError) as error:
             raise BrokerDown(f"cannot connect: {reason_of(error)}") from error
         return RabbitmqConnection(connection)
@@ -106,11 +115,12 @@ class RabbitmqConnection:
         self._connection = connection
         self._channels: dict[str, tuple[AbstractChannel, AbstractExchange]] = {}
         self._opening = asyncio.Lock()
+        self._broken = False
 
     @property
     def is_open(self) -> bool:
         """Whether it can be used, as far as is known."""
-        return self._connection.connected.is_set() and not self._connection.is_closed
+        return not self._broken and self._connection.connected.is_set() and not self._connection.is_closed
 
     async def publish(self, message: RabbitmqMessage) -> str:
         """Hand it over; what the broker says. Raises Interrupted, MessageNotTaken or PermanentError."""
@@ -132,11 +142,13 @@ class RabbitmqConnection:
                 raise PermanentError(f"the broker refuses it: {text}") from error
             raise Interrupted(text) from error
         except CONNECTION_EXCEPTIONS as error:
+            self._broken = True  # the client itself takes a moment to see it
             raise Interrupted(reason_of(error)) from error
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
+            self._broken = True
             raise Interrupted("the connection has ended") from error  # what the client says to those who wait
         return "confirmed"
 

@@ -24,7 +24,7 @@ class Services:
         self.templates = templates
         self.breakers = Breakers()
         self._mail_pools: WeakValueDictionary[SmtpServer, SmtpPool] = WeakValueDictionary()
-        self._brokers: WeakValueDictionary[object, Broker[Any]] = WeakValueDictionary()
+        self._brokers: dict[object, Broker[Any]] = {}
         self.smtp = self.mail_pool(smtp) if smtp is not None else None
         self.mail_from = mail_from or (smtp.default_sender if smtp is not None else "") or _local_sender()
         self.http = HttpPool(self.breakers)
@@ -38,7 +38,8 @@ class Services:
         return pool
 
     def broker(self, server: Server[ConnectionT]) -> Broker[ConnectionT]:
-        """The connection to `server`, likewise."""
+        """The connection to `server`, the same for all who use it. It is made when it is needed, and closed
+        when nobody has needed it for a while."""
         broker: Broker[ConnectionT] | None = self._brokers.get(server)
         if broker is None:
             broker = self._brokers[server] = Broker(server, self.breakers)
@@ -50,7 +51,7 @@ class Services:
         await self.http.close()
         for pool in list(self._mail_pools.values()):
             await pool.close()
-        for broker in list(self._brokers.values()):
+        for broker in self._brokers.values():
             await broker.close()
 
 

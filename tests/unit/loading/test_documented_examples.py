@@ -20,6 +20,8 @@ KEYS = re.findall(r"^### `(\w+)`$", PAGE, re.MULTILINE)
 
 ENVIRON = {
     "API_TOKEN": "token",
+    "NATS_URL": "nats://shop:password@nats.shop.example:4222",
+    "RABBITMQ_URL": "amqp://shop:password@rabbit.shop.example/shop",
     "SHOP_SMTP_URL": "smtp://shop:password@mail.shop.example:587",
     "SLACK_URL": "https://hooks.slack.example/services/T000/B000/token",
     "TEAMS_URL": "https://teams.example/workflows/token",
