@@ -54,6 +54,13 @@ templates_option = _option(
     default=None,
     help="Folder of the templates.  [default: templates/ beside the rules]",
 )
+sources_option = _option(
+    "--sources",
+    type=_PATH,
+    default=Path("sources"),
+    show_default=True,
+    help="Folder of the sources, or one file.",
+)
 state_uri_option = _option(
     "--state-uri",
     metavar="URI",

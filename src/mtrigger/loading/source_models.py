@@ -8,14 +8,13 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from mtrigger.config_types import Count, Duration, Flag, OneOrMore, Timeout, valid_collection
-from mtrigger.loading.models import valid_name
+from mtrigger.loading.on_models import valid_name
 from mtrigger.loading.quiet_models import Zone
+from mtrigger.messages import name_mistake
 from mtrigger.sources.definition import Destination, Mode, Query, Source
 
 TABLE = "{table}"
 """What stands for the table's name in the name of a collection or topic."""
-
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 class _Model(BaseModel):
@@ -36,8 +35,8 @@ def _valid_into(name: str) -> str:
 
 
 def _valid_topic(name: str) -> str:
-    if not _TOPIC.fullmatch(name.replace(TABLE, "t")):
-        raise ValueError("a topic's name is 1 to 100 letters, digits, `.`, `_` or `-`")
+    if mistake := name_mistake(name.replace(TABLE, "t")):
+        raise ValueError(mistake)
     return name
 
 
