@@ -182,9 +182,9 @@ class Rule:
             retry=self.retry,
             concurrency=self.concurrency,
             file=self.file,
+            active=replace(self.active, otherwise="hold") if self.active is not None else None,
         )
 
-            active=replace(self.active, otherwise="hold") if self.active is not None else None,
     def wants(self, operation: str) -> bool:
         """Whether events of this kind can concern the rule.
 

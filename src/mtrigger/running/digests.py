@@ -23,9 +23,9 @@ from mtrigger.ownership.lease import Interrupted
 from mtrigger.planning import in_its_lane
 from mtrigger.quiet import Digest
 from mtrigger.rules import Rule
+from mtrigger.running.ageing import let_go
 from mtrigger.running.attempting import Held, Runner, Written, as_stored, loaded, now_as_stored, outcome_of
 from mtrigger.running.delivery_log import tell_interrupted
-from mtrigger.running.ageing import let_go
 from mtrigger.running.gatekeeping import UNGATED
 from mtrigger.running.handling import GOING_ROUND, Handling
 from mtrigger.running.lanes import Line
@@ -120,10 +120,10 @@ class Digests:
                 if found is None or found.id != head.id:
                     _give_up(line, runner, head, found)
                     return
+                found = let_go(replace(found, held_until=head.held_until), self._handling.wishes)
                 at, started = now_as_stored(), time.perf_counter()
                 whole, admitted, result = await self._attempt(line.digest, runner, found, at)
         except Interrupted as error:
-                found = let_go(replace(found, held_until=head.held_until), self._handling.wishes)
             tell_interrupted(head, error)
             line.retry(head)
             return
