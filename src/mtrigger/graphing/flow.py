@@ -4,7 +4,6 @@ Promise: every edge begins and ends at a node of the flow, no node is there twic
 secret.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -81,10 +80,6 @@ class Gathering:
         """Add `edge`, between nodes that are there."""
         self._edges.setdefault((edge.start, edge.end, edge.label), edge)
 
-    def nodes(self) -> Iterable[Node]:
-        """What is there so far."""
-        return tuple(self._nodes.values())
-
     def flow(self) -> Flow:
-        """All of it."""
+        """What is there so far."""
         return Flow(tuple(self._nodes.values()), tuple(self._edges.values()))

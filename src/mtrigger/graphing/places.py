@@ -1,11 +1,12 @@
 """Where data lies between the steps of a flow: tables, collections, topics; and which are among which."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from mtrigger.graphing.flow import Edge, Node
+from mtrigger.graphing.flow import Edge, Flow, Node
 from mtrigger.rules import Collections
 
+_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{table\}", re.DOTALL)
 _DATABASES = {
     "postgresql": "PostgreSQL",
     "mysql": "MySQL",
@@ -27,25 +28,39 @@ def collection(namespace: str) -> Node:
 
 
 def topic(name: str) -> Node:
-    """A topic, or with `*` all that its pattern means."""
+    """A topic, or with `*` all that its pattern means; where its name is a template, this makes a pattern."""
+    name = _TEMPLATE.sub("*", name)
     return Node(f"topic:{name}", "topic", "topics" if "*" in name else "topic", name)
 
 
 def table(name: str, url: str, number: int) -> Node:
     """A table of the relational database at `url`, of which only the kind is told. `number` says which of the
     databases it is: two of them may have tables of one name."""
+    return Node(
+        f"table:{number}:{name}", "table", f"{_database(url)} table{'s' if '*' in name else ''}", name
+    )
+
+
+def query(source: str, url: str) -> Node:
+    """What the SELECT of `source` finds. It is not shown: it may hold what was filled in."""
+    return Node(f"query:{source}", "table", _database(url), "a query")
+
+
+def _database(url: str) -> str:
     scheme = url.partition("://")[0].partition("+")[0].lower()
-    kind = _DATABASES.get(scheme, "SQL")
-    return Node(f"table:{number}:{name}", "table", f"{kind} table{'s' if '*' in name else ''}", name)
+    return _DATABASES.get(scheme, "SQL")
 
 
-def parts(nodes: Iterable[Node]) -> Iterator[Edge]:
-    """Edges from each collection and topic to the patterns that mean it, too."""
-    found = [node for node in nodes if node.kind in ("collection", "topic")]
+def parts(flow: Flow) -> Iterator[Edge]:
+    """Edges between each collection or topic and the patterns that mean it, too: to a pattern that is read,
+    from one that is written."""
+    written = {edge.end for edge in flow.edges}
+    found = [node for node in flow.nodes if node.kind in ("collection", "topic")]
     for pattern in (node for node in found if "*" in node.title):
         for node in found:
             if node.kind == pattern.kind and "*" not in node.title and _means(pattern, node.title):
-                yield Edge(node.id, pattern.id, kind="part")
+                ends = (pattern.id, node.id) if pattern.id in written else (node.id, pattern.id)
+                yield Edge(*ends, kind="part")
 
 
 def _means(pattern: Node, name: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from mtrigger.config_types import format_duration
 from mtrigger.graphing.destinations import ends_of
 from mtrigger.graphing.flow import Edge, EdgeKind, Flow, Gathering, Node
-from mtrigger.graphing.places import collection, parts, table, topic
+from mtrigger.graphing.places import collection, parts, query, table, topic
 from mtrigger.quiet import Active, Per
 from mtrigger.rules import Rule
 from mtrigger.schedules import meaning
@@ -26,24 +26,22 @@ def flow_of(rules: Sequence[Rule], sources: Sequence[Source] = ()) -> Flow:
     steps = {rule.name: _rule_node(rule) for rule in rules}
     for rule in rules:
         _add_rule(gathering, rule, steps)
-    for edge in parts(gathering.nodes()):
+    for edge in parts(gathering.flow()):
         gathering.edge(edge)
     return gathering.flow()
 
 
 def _add_source(gathering: Gathering, source: Source, number: int) -> None:
-    query = source.query
-    marks = (query.mode, f"every {format_duration(query.poll)}")
+    asked = source.query
+    marks = (asked.mode, f"every {format_duration(asked.poll)}")
     text = f"source {source.name}" + (f": {source.description}" if source.description else "")
     step = Node(f"source:{source.name}", "source", "source", source.name, "", marks, text, source.enabled)
-    gathering.node(step)
-    read = (
-        [table(name, query.url, number) for name in query.tables]
-        if query.tables
-        else [Node(f"table:{number}:query:{source.name}", "table", "query", query.query, text=query.query)]
-    )
+    read = [table(name, asked.url, number) for name in asked.tables] or [query(source.name, asked.url)]
     for node in read:
-        gathering.edge(Edge(gathering.node(node), step.id))
+        gathering.node(node)
+    gathering.node(step)
+    for node in read:
+        gathering.edge(Edge(node.id, step.id))
     for into in _landings(source):
         gathering.edge(Edge(step.id, gathering.node(into), "upsert" if into.kind == "collection" else ""))
 
@@ -101,8 +99,8 @@ def _operations(rule: Rule) -> str:
 
 
 def _rule_node(rule: Rule) -> Node:
-    query = rule.schedule.query if rule.schedule is not None else None
-    condition = rule.condition or (query.where if query is not None else None)
+    looked_up = rule.schedule.query if rule.schedule is not None else None
+    condition = rule.condition or (looked_up.where if looked_up is not None else None)
     code = condition.text if condition is not None else ""
     text = "\n".join(part for part in (rule.description, f"when: {code}" if code else "") if part)
     marks = tuple(_marks(rule))

@@ -168,6 +168,16 @@ def test_of_a_service_only_the_name_is_told() -> None:
     assert arrows(flow) == {"collection:x.y --> rule:r", "rule:r --> chat:message:tgram"}
 
 
+def test_a_pattern_that_is_written_leads_to_what_is_read_of_it() -> None:
+    """Tables by a pattern go to topics that rules name."""
+    source = Source("s", Query(POSTGRESQL, ("soe.*",)), Destination("erp.{table}"))
+    rule = Rule("r", Collections(("erp.orders",)), (RuleAction("pager", "pager", Settings()),))
+    flow = flow_of([rule], [source])
+    assert [(edge.start, edge.end) for edge in flow.edges if edge.kind == "part"] == [
+        ("collection:erp.*", "collection:erp.orders")
+    ]
+
+
 class Settings(BaseModel):
     """Of an action that another package brings."""
 
@@ -212,7 +222,7 @@ def test_an_action_that_nobody_here_knows_ends_where_it_says(writes: frozenset[s
         (
             (),
             Destination(collection="a.b", key=("id",)),
-            {"table:0:query:s --> source:s", "source:s -upsert-> collection:a.b"},
+            {"query:s --> source:s", "source:s -upsert-> collection:a.b"},
         ),
     ],
 )
@@ -220,7 +230,7 @@ def test_a_source_leads_from_its_tables_to_where_rows_go(
     tables: tuple[str, ...], into: Destination, expected: set[str]
 ) -> None:
     """Without a word of the database's address but its kind."""
-    query = Query(POSTGRESQL, tables, "" if tables else "SELECT id FROM x")
+    query = Query(POSTGRESQL, tables, "" if tables else "SELECT s3cret FROM x")
     flow = flow_of([], [Source("s", query, into)])
     assert arrows(flow) == expected
     assert "s3cret" not in repr(flow)
