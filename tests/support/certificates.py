@@ -19,3 +19,9 @@ class Authority:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._authority.issue_cert(name).configure_cert(context)
         return context
+
+    def server_file(self, folder: Path, name: str = "localhost") -> Path:
+        """A PEM file with a certificate for `name` and its key, for servers that are programs."""
+        file = folder / f"{name}.pem"
+        self._authority.issue_cert(name).private_key_and_cert_chain_pem.write_to_path(str(file))
+        return file
