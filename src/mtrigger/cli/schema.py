@@ -1,5 +1,5 @@
-"""`mtrigger schema`: the JSON Schemas of rule files, for editors that complete and check while one types, and
-the reference that is made from them."""
+"""`mtrigger schema`: the JSON Schemas of rule and source files, for editors that complete and check while
+one types, and the reference that is made from them."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mtrigger.loading.folder_defaults import FolderDefaults, defaults_of
-from mtrigger.loading.schema import defaults_schema, rule_file_schema
+from mtrigger.loading.schema import defaults_schema, rule_file_schema, source_file_schema
 
 FILE = "triggers.schema.json"
 """What the schema is called by the first rule that `mtrigger init` writes."""
@@ -22,6 +22,7 @@ FILE = "triggers.schema.json"
     help="The folder whose rules it is for: its channels are known, its defaults are not required.",
 )
 @click.option("--defaults", is_flag=True, default=False, help="The schema of _defaults.yaml instead.")
+@click.option("--sources", is_flag=True, default=False, help="The schema of a source file instead.")
 @click.option(
     "--format",
     "form",
@@ -30,21 +31,25 @@ FILE = "triggers.schema.json"
     show_default=True,
     help="JSON Schema for an editor, or a page to read: the reference of all keys.",
 )
-def schema(rules: Path | None, defaults: bool, form: str) -> None:  # noqa: FBT001 - click passes flags so
-    """Print the JSON Schema of a rule file.
+def schema(*, rules: Path | None, defaults: bool, sources: bool, form: str) -> None:
+    """Print the JSON Schema of a rule file, or of another kind of file.
 
     Begin a rule file with `# yaml-language-server: $schema=../triggers.schema.json`, and editors with a YAML
     language server complete keys and mark mistakes.
     """
+    if sum((rules is not None, defaults, sources)) > 1:
+        raise click.UsageError("--rules, --defaults and --sources ask for different things: keep one of them")
     if form == "markdown":
-        if rules is not None or defaults:
-            raise click.UsageError("the reference holds everything: leave --rules and --defaults out")
+        if rules is not None or defaults or sources:
+            raise click.UsageError(
+                "the reference is of all keys of rules: leave --rules, --defaults, --sources out"
+            )
         from mtrigger.loading.reference import reference
 
         click.echo(reference(), nl=False)
+    elif sources:
+        click.echo(as_text(source_file_schema()), nl=False)
     elif defaults:
-        if rules is not None:
-            raise click.UsageError("--defaults and --rules cannot be combined: leave one of them out")
         click.echo(as_text(defaults_schema()), nl=False)
     else:
         given = defaults_of(rules) if rules is not None else FolderDefaults()

@@ -1,5 +1,5 @@
-"""The JSON Schemas of a rule file and of `_defaults.yaml`, put together from the models that these files are
-checked with.
+"""The JSON Schemas of a rule file, of `_defaults.yaml` and of a source file, put together from the models
+that these files are checked with.
 
 What the loader accepts, they accept; what an editor can see to be wrong, they refuse.
 """
@@ -12,6 +12,7 @@ from mtrigger.loading.folder_defaults import FolderDefaults
 from mtrigger.loading.models import Defaults, RuleFile, Shared
 from mtrigger.loading.schema_kinds import any_settings_schema, channels_schema, entry_schema, settings_of
 from mtrigger.loading.schema_models import Schema, model_schema, own_keys_first, referred
+from mtrigger.loading.source_models import SourceFile
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _NOTHING = FolderDefaults()
@@ -46,6 +47,13 @@ def defaults_schema() -> Schema:
     properties["actions"].update(any_settings_schema(definitions))
     properties["channels"].update(channels_schema(definitions))
     return _document("The defaults of a folder of mtrigger's rules", "mtrigger-defaults", schema, definitions)
+
+
+def source_file_schema() -> Schema:
+    """A JSON Schema (draft 2020-12) of one source."""
+    definitions: Schema = {}
+    schema = model_schema(SourceFile, definitions)
+    return _document("A source of mtrigger", "mtrigger-source", schema, definitions)
 
 
 def _document(title: str, name: str, schema: Schema, definitions: Schema) -> Schema:

@@ -35,8 +35,9 @@ def _valid_into(name: str) -> str:
 
 
 def _valid_topic(name: str) -> str:
-    if mistake := name_mistake(name.replace(TABLE, "t")):
-        raise ValueError(mistake)
+    filled = name.replace(TABLE, "t")
+    if mistake := name_mistake(filled):
+        raise ValueError(mistake.removeprefix(f"{filled!r} is ").removesuffix("."))
     return name
 
 

@@ -9,12 +9,14 @@ from mtrigger import actions
 from mtrigger.errors import RulesError, SettingsError
 from mtrigger.loading.folder_defaults import FolderDefaults, defaults_of
 from mtrigger.loading.models import Defaults, RuleFile
-from mtrigger.loading.schema import defaults_schema, rule_file_schema
+from mtrigger.loading.schema import defaults_schema, rule_file_schema, source_file_schema
 from mtrigger.loading.validation import keys_of
 from support.rules_folder import RulesFolder
 
 
-@pytest.fixture(params=[rule_file_schema, defaults_schema], ids=["rule", "defaults"])
+@pytest.fixture(
+    params=[rule_file_schema, defaults_schema, source_file_schema], ids=["rule", "defaults", "source"]
+)
 def schema(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Each of the two, one after the other."""
     found: dict[str, Any] = request.param()
