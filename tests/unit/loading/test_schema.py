@@ -1,6 +1,7 @@
 """The JSON Schemas for editors know what the loader knows."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -82,8 +83,10 @@ def test_every_key_says_what_it_is_for(schema: dict[str, Any]) -> None:
     ] == []
 
 
-def test_a_default_is_shown_as_it_is_written(schema: dict[str, Any]) -> None:
+@pytest.mark.parametrize("of", [rule_file_schema, defaults_schema], ids=["rule", "defaults"])
+def test_a_default_is_shown_as_it_is_written(of: Callable[[], dict[str, Any]]) -> None:
     """`1h`, not 3600; and what means nothing is not shown."""
+    schema = of()
     retry = schema["$defs"]["Retry"]["properties"]
     assert {key: value["default"] for key, value in retry.items()} == {
         "attempts": 12,
