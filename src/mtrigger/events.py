@@ -41,6 +41,9 @@ SCHEDULE: Final = "schedule"
 ABSENT: Final = "absent"
 """The operation of an event that is no change: nothing has come for too long (see `standing.clocks`)."""
 
+MESSAGE: Final = "message"
+"""The operation of an event that is no change: a message of a topic (see `topics.message_events`)."""
+
 Part = Literal["document", "before", "updated", "raw", "key"]
 """A part of an event that may be too large to travel or to be stored with it."""
 
@@ -95,8 +98,8 @@ class ChangeEvent:
     def identity(self) -> str:
         """What is the same whenever the event is read again: its token, but for what may shift: the place in
         the order of reading that a rescan's token holds, and the time of a silence, whose length may have
-        been set anew."""
-        if self.operation == ABSENT:
+        been set anew. A message is the same whatever its number."""
+        if self.operation in (ABSENT, MESSAGE):
             return self.token[_PLACE_AT:]
         return self.token[:_PLACE_AT] + self.token[_PLACE_END:] if self.operation == RESCAN else self.token
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from bson import json_util
 
-from mtrigger.events import ChangeEvent
+from mtrigger.events import MESSAGE, ChangeEvent
+from mtrigger.message_paths import with_written_paths
 from mtrigger.quiet import Per
 
 _CANONICAL = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL)
@@ -25,9 +26,10 @@ COUNTED = "group:"
 
 def group_of(event: ChangeEvent, per: Per) -> dict[str, Any]:
     """The values at the paths `per` in the document of `event` (of a delete: its last known state, else its
-    key), by path; None where there is none."""
+    key), by path as the rule's file may say it; None where there is none."""
     document = event.document if event.document is not None else event.key
-    return {path: value_at(document, path) for path in per}
+    group = {path: value_at(document, path) for path in per}
+    return with_written_paths(group) if event.operation == MESSAGE else group
 
 
 def group_id(group: Mapping[str, Any]) -> str:

@@ -12,13 +12,16 @@ from typing import Any
 from mtrigger.deliveries import Delivery, delivery_id
 from mtrigger.document_keys import id_text, text_of_key
 from mtrigger.effects import Cause
-from mtrigger.events import ABSENT, DATA_OPERATIONS, RESCAN, ChangeEvent, Document
+from mtrigger.events import ABSENT, DATA_OPERATIONS, MESSAGE, RESCAN, ChangeEvent, Document
 from mtrigger.grouping import COUNTED, GATHERED, counted_lane, counting, gathered_lane
 from mtrigger.pushdown.lookups import Cover
 from mtrigger.rules import Rule
 
-_ABOUT_A_DOCUMENT = (*DATA_OPERATIONS, RESCAN)
+_ABOUT_A_DOCUMENT = (*DATA_OPERATIONS, RESCAN, MESSAGE)
 _NO_FACTS: Mapping[str, Any] = {}
+
+_DEEPEST = 1_000_000
+"""Links that are believed; a rule is paused long before."""
 
 
 def deliveries(
@@ -52,6 +55,7 @@ def owed(
 ) -> list[Delivery]:
     """One delivery for each action of each of `rules`; `facts` are what their actions see besides the event.
     A rule that waits for nothing to come is owed nothing for what comes."""
+    depth, through = _links(event)
     return [
         Delivery(
             id=delivery_id(cluster, _occasion(event, rule), rule.name, action.name),
@@ -62,6 +66,8 @@ def owed(
             position=event.token,
             event=event,
             created_at=now,
+            depth=depth,
+            through=through,
             kept=rule.fire == "once",
             facts=facts,
         )
@@ -69,6 +75,18 @@ def owed(
         if rule.absent is None or event.operation == ABSENT
         for action in rule.actions
     ]
+
+
+def _links(event: ChangeEvent) -> tuple[int, tuple[str, ...]]:
+    """Through how many links, and which rules, rules themselves have caused `event`, where it says so: a message
+    that a rule has published does. Any producer may write there what it likes."""
+    source = event.document.get("source") if event.operation == MESSAGE and event.document is not None else None
+    if not isinstance(source, Mapping):
+        return 0, ()
+    depth, names = source.get("depth"), source.get("through")
+    if not isinstance(depth, int) or isinstance(depth, bool) or not 0 <= depth < _DEEPEST:
+        return 0, ()
+    return depth + 1, tuple(str(name) for name in names) if isinstance(names, list) else ()
 
 
 def _occasion(event: ChangeEvent, rule: Rule) -> str:
@@ -91,7 +109,14 @@ def lane(event: ChangeEvent, rule: Rule) -> str:
         return "*"
     if rule.ordering == "none":
         return event.token
-    return hashlib.sha256(f"{event.namespace}\0{text_of_key(event.key)}".encode()).hexdigest()[:20]
+    return hashlib.sha256(f"{event.namespace}\0{subject(event)}".encode()).hexdigest()[:20]
+
+
+def subject(event: ChangeEvent) -> str:
+    """What, within its collection, `event` is about, as text: the document; for a message, what its key
+    names."""
+    key = event.document.get("key") if event.operation == MESSAGE and event.document is not None else None
+    return text_of_key(event.key) if key is None else id_text(key)
 
 
 def in_its_lane(delivery: Delivery, rule: Rule) -> Delivery:

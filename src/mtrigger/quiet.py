@@ -1,5 +1,5 @@
 """When a rule speaks and when it keeps quiet: the settings `throttle`, `digest`, `count`, `absent`, `active`,
-`loop_guard` and `on.schedule` of a rule, as values.
+`loop_guard`, `on.schedule` and `on.topic` of a rule, as values.
 
 Durations are seconds. `per` are dotted paths into the document: what has the same values there is one
 *group*, with a window of its own; without any, the whole rule is one group. What is decided with these values
@@ -106,3 +106,13 @@ class Schedule:
     zone: ZoneInfo
     catch_up: CatchUp = "last"
     query: Query | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSource:
+    """The messages of the topic `name`, which the rules of one `group` read from one position. `start` is
+    where a new group begins, as `topics.starts` reads it."""
+
+    name: str
+    group: str
+    start: str = "beginning"

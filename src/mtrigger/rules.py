@@ -15,12 +15,23 @@ from pydantic import BaseModel
 
 from mtrigger.conditions import Condition
 from mtrigger.events import RESCAN
-from mtrigger.quiet import Absent, Active, Count, Digest, Fire, LoopGuard, Per, Schedule, Throttle
+from mtrigger.quiet import (
+    Absent,
+    Active,
+    Count,
+    Digest,
+    Fire,
+    LoopGuard,
+    Per,
+    Schedule,
+    Throttle,
+    TopicSource,
+)
 from mtrigger.retry import RetryPolicy
 
 Ordering = Literal["document", "rule", "none"]
 Operation = Literal["insert", "update", "replace", "delete"]
-ExampleOperation = Operation | Literal["dead_letter", "schedule"]
+ExampleOperation = Operation | Literal["dead_letter", "schedule", "message"]
 
 CONCURRENCY = 32
 """Attempts of one action at the same time, unless its settings say otherwise."""
@@ -90,7 +101,8 @@ class RuleAction:
 class RuleTest:
     """One entry of `tests:`: what happens, and what the rule must make of the last of it.
 
-    With the operation `schedule`, `given` is what the rule's query finds. Otherwise:
+    With the operation `schedule`, `given` is what the rule's query finds; with `message` it is the bodies of
+    messages, all of them with `key` and `headers`. Otherwise:
     `given` are documents after a change (or dead letters), one event each, `times` times over, `apart`
     seconds from each other; `before` is the document before the change. The last one happens `at` that time
     (None: now, within the rule's active hours) and is looked at `after` so many seconds. `renders` are texts
@@ -106,6 +118,8 @@ class RuleTest:
     apart: float = 1.0
     after: float = 0.0
     at: datetime | None = None
+    key: Any = None
+    headers: Mapping[str, Any] = field(default_factory=dict)
     renders: tuple[str, ...] = ()
 
 
@@ -120,7 +134,8 @@ class Rule:
 
     `max_age` (seconds) keeps it quiet about changes older than that. `resolved` are the actions owed when its
     condition no longer holds for a document that it fired for. With a `schedule` it has no collections: time
-    is what it wants.
+    is what it wants. With a `topic` it has none either: `MESSAGE` is its only operation, and all its paths
+    lead into a message's document.
 
     `grouped_by` are the paths whose values put its deliveries into groups that are handled one after the
     other, None when the order is that of `ordering`; `is_gated` says whether anything but an operator can
@@ -150,6 +165,7 @@ class Rule:
     max_age: float | None = None
     loop_guard: LoopGuard = field(default_factory=LoopGuard)
     schedule: Schedule | None = None
+    topic: TopicSource | None = None
     resolved: tuple[RuleAction, ...] = ()
     grouped_by: Per | None = field(init=False)
     is_gated: bool = field(init=False)

@@ -13,6 +13,7 @@ def work_for_document(document: dict[str, Any], **names: Any) -> Work:
     time = datetime(2026, 1, 31, 10, 0, 0, 500_000, tzinfo=UTC)
     scope = {
         "document": document,
+        "message": None,
         "before": None,
         "event": {
             "operation": "insert",

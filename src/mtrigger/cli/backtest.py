@@ -117,7 +117,9 @@ def _notes(account: Account, *, is_over: bool) -> Iterator[str]:
     rule = account.rule
     if rule.dead_letters_of is not None:
         yield "what dies shows only when it is sent: deaths are not tried here"
-    if is_over and rule.absent is not None:
+    if rule.topic is not None:
+        yield "messages lie in its topic, and only changes are tried here: try it with --document or --event"
+    elif is_over and rule.absent is not None:
         yield "what is absent shows only in changes: try it with --since"
     elif is_over and rule.schedule is not None:
         yield "times are no documents: try it with --since"

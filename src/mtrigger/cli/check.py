@@ -15,9 +15,10 @@ from mtrigger.cli.times import next_times, schedule_json
 from mtrigger.errors import RulesError
 from mtrigger.loading import RuleSet, load
 from mtrigger.pushdown.pre_images import needed
+from mtrigger.quiet import TopicSource
 from mtrigger.rules import Rule
 
-_ORDER = ("insert", "update", "replace", "delete", "dead_letter", "schedule")
+_ORDER = ("insert", "update", "replace", "delete", "dead_letter", "schedule", "message")
 
 
 @click.command()
@@ -85,6 +86,7 @@ def _as_json(rule: Rule) -> dict[str, object]:
         "collections": list(rule.collections.patterns),
         "dead_letters_of": list(rule.dead_letters_of) if rule.dead_letters_of is not None else None,
         "schedule": schedule_json(rule.schedule) if rule.schedule is not None else None,
+        "topic": topic_json(rule.topic),
         "operations": _operations(rule),
         "fields": list(rule.fields),
         "when": rule.condition.text if rule.condition else None,
@@ -94,11 +96,18 @@ def _as_json(rule: Rule) -> dict[str, object]:
     }
 
 
+def topic_json(source: TopicSource | None) -> dict[str, str] | None:
+    """Which messages a rule consumes, for `--json`."""
+    return None if source is None else {"name": source.name, "group": source.group, "from": source.start}
+
+
 def _source(rule: Rule) -> str:
     if rule.dead_letters_of is not None:
         return "dead letters"
     if rule.schedule is not None:
         return rule.schedule.cron
+    if rule.topic is not None:
+        return f"topic {rule.topic.name}"
     return ", ".join(rule.collections.patterns)
 
 

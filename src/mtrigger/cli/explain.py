@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mtrigger.cli.check import topic_json
 from mtrigger.cli.options import DurationType, json_option, rule_options, state_db_option, together
 from mtrigger.cli.times import schedule_facts, schedule_json
 from mtrigger.config_types import format_duration
@@ -16,10 +17,10 @@ from mtrigger.rules import Rule
 _LONGEST_FILTER = 400
 _MOST_NAMES = 5
 _FIRE = {
-    "once": "once for each document, for ever",
+    "once": "once for each document (or message), for ever",
     "entering": "when the condition did not hold before the change",
 }
-_OPERATIONS = ("insert", "update", "replace", "delete", "dead_letter", "schedule")
+_OPERATIONS = ("insert", "update", "replace", "delete", "dead_letter", "schedule", "message")
 
 
 @click.command()
@@ -104,6 +105,7 @@ def _rule(rule: Rule, found: PushedRule | None) -> dict[str, Any]:
         "collections": list(rule.collections.patterns),
         "dead_letters_of": list(rule.dead_letters_of) if rule.dead_letters_of is not None else None,
         "schedule": schedule_json(rule.schedule) if rule.schedule is not None else None,
+        "topic": topic_json(rule.topic),
         "operations": [name for name in _OPERATIONS if name in rule.operations],
         "fields": list(rule.fields),
         "when": condition.text if condition is not None else None,
@@ -223,25 +225,19 @@ def _facts(rule: dict[str, Any], collections: dict[str, list[str]]) -> Iterator[
             yield "enabled", "no: it does nothing"
         yield "does", ", ".join(rule["actions"])
         return
+    elif rule["topic"] is not None:
+        source = rule["topic"]
+        yield "events", f"messages of the topic {source['name']}, read by the group {source['group']}"
     else:
         yield "events", f"{', '.join(rule['operations'])} in {', '.join(rule['collections'])}"
-    if collections.get(rule["name"]) is not None and rule["dead_letters_of"] is None:
+    if collections.get(rule["name"]) is not None and rule["collections"]:
         yield "there", ", ".join(collections[rule["name"]]) or "no such collection yet"
     if rule["fields"]:
         yield "fields", f"updates only when they touch {' or '.join(rule['fields'])}"
     if not rule["enabled"]:
         yield "enabled", "no: it does nothing"
-    elif rule["when"] is None:
-        yield "when", "always: it has no condition"
     else:
-        yield "when", rule["when"]
-        yield "means", rule["meaning"]
-        yield from (("server", line) for line in _on_the_server(rule))
-        if rule["kept"]:
-            reason = f"  ({rule['reason']})" if rule["reason"] else ""
-            yield "here", f"{'; '.join(rule['kept'])}{reason}"
-        else:
-            yield "here", "nothing is left to decide"
+        yield from _condition(rule)
     if rule["fire"] != "always":
         yield "fires", _FIRE[rule["fire"]]
     if rule["absent"] is not None:
@@ -251,6 +247,22 @@ def _facts(rule: dict[str, Any], collections: dict[str, list[str]]) -> Iterator[
     if rule["pre_images"]:
         yield "before", f"needs the document before a change: {rule['pre_images']}"
     yield "does", ", ".join(rule["actions"])
+
+
+def _condition(rule: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if rule["when"] is None:
+        yield "when", "always: it has no condition"
+        return
+    yield "when", rule["when"]
+    yield "means", rule["meaning"]
+    if rule["topic"] is not None:
+        return  # nothing of it goes to the server
+    yield from (("server", line) for line in _on_the_server(rule))
+    if rule["kept"]:
+        reason = f"  ({rule['reason']})" if rule["reason"] else ""
+        yield "here", f"{'; '.join(rule['kept'])}{reason}"
+    else:
+        yield "here", "nothing is left to decide"
 
 
 def _on_the_server(rule: dict[str, Any]) -> Iterator[str]:

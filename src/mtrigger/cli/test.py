@@ -243,7 +243,13 @@ def _events(rules: Sequence[Rule], given: dict[str, Any]) -> list[tuple[Any, Seq
     """The events in the options, each with the rules to hold it against. Raises UsageError, SettingsError."""
     from mtrigger import schedules
     from mtrigger.errors import SettingsError
-    from mtrigger.trying.examples import example_namespace, made_dead_letter, made_event, read_events
+    from mtrigger.trying.examples import (
+        example_namespace,
+        made_dead_letter,
+        made_event,
+        made_message,
+        read_events,
+    )
 
     if given["event_file"] is not None:
         try:
@@ -253,10 +259,13 @@ def _events(rules: Sequence[Rule], given: dict[str, Any]) -> list[tuple[Any, Seq
             raise SettingsError(f"{given['event_file']}: {error}") from error
     change = _change(given)
     timed = [rule for rule in rules if rule.schedule is not None]
+    consuming = [rule for rule in rules if rule.topic is not None and not change.collection]
     of_changes = [
         rule
         for rule in rules
-        if rule.schedule is None and (rule.dead_letters_of is None or change.collection)
+        if rule.schedule is None
+        and rule not in consuming
+        and (rule.dead_letters_of is None or change.collection)
     ]
     by_namespace: dict[str, list[Rule]] = {}
     for rule in of_changes:
@@ -270,7 +279,8 @@ def _events(rules: Sequence[Rule], given: dict[str, Any]) -> list[tuple[Any, Seq
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     events += [(schedules.event_of(rule, now), [rule]) for rule in timed]
-    if others := [rule for rule in rules if rule not in (*of_changes, *timed)]:
+    events += [(made_message(change.document, rule, now), [rule]) for rule in consuming]
+    if others := [rule for rule in rules if rule not in (*of_changes, *timed, *consuming)]:
         events.append((made_dead_letter(change.document, now), others))
     return events
 

@@ -46,7 +46,7 @@ def with_store(given: Mapping[str, Any], work: Callable[[Store], Awaitable[Resul
 
 def refuse_unknown(name: str, given: Mapping[str, Any]) -> None:
     """Raise UsageError when the rules are given and none of them has this name, or none can have it."""
-    from mtrigger.loading.models import valid_name
+    from mtrigger.loading.on_models import valid_name
 
     try:
         valid_name(name)

@@ -6,6 +6,7 @@ promise: it holds in Python exactly when MongoDB would say so, and what is pushe
 docs/conditions.md describes the language.
 """
 
+from mtrigger.conditions.about import About
 from mtrigger.conditions.condition import Condition, Reading, parse, parse_mapping
 from mtrigger.conditions.filters import Pushed
 from mtrigger.conditions.generation import Holds
@@ -14,6 +15,7 @@ from mtrigger.conditions.syntax import Node
 from mtrigger.conditions.tracing import Trace
 
 __all__ = [
+    "About",
     "Condition",
     "Holds",
     "Node",

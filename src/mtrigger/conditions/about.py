@@ -1,4 +1,4 @@
-"""What the names in a condition are about: a document, or a message of a topic, whose body they are read from."""
+"""What the names in a condition are about: a document, or a message (then they are read from its body)."""
 
 from typing import Literal
 

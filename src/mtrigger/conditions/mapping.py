@@ -49,7 +49,7 @@ def mapping_text(mapping: Mapping[str, Any]) -> str:
 
 
 def mapping_tree(mapping: Mapping[str, Any], about: About) -> Node:
-    """The tree of a MongoDB filter, whose keys are `about` something. Raises ConditionError naming the key."""
+    """The tree of a filter, whose keys are `about` something. Raises ConditionError naming the key."""
     text = mapping_text(mapping)
     if len(text) > MOST_CHARACTERS:
         raise ConditionError(

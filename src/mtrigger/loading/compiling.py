@@ -3,15 +3,18 @@
 from pathlib import PurePath
 from typing import Any
 
+from mtrigger.conditions import About
 from mtrigger.loading.doing import Draft, compile_actions
 from mtrigger.loading.expressions import condition_at
 from mtrigger.loading.firing import check_firing, firing_condition
-from mtrigger.loading.models import RuleFile, valid_name
+from mtrigger.loading.models import RuleFile
 from mtrigger.loading.nodes import Place, Report, Scalar
+from mtrigger.loading.on_models import valid_name
 from mtrigger.loading.quieting import check_quiet
 from mtrigger.loading.rule_tests import compile_tests
 from mtrigger.loading.schedules import compile_schedule
 from mtrigger.loading.sources import check_source, operations_of
+from mtrigger.loading.topics import compile_topic, has_topic, lead_into_messages
 from mtrigger.loading.validation import validate
 from mtrigger.rules import Collections, Rule
 from mtrigger.templates import Templates
@@ -44,7 +47,8 @@ def compile_rule(draft: Draft, name: str, templates: Templates, report: Report) 
     before = len(report.mistakes)
     model = validate(RuleFile, draft.node, report)
     when = draft.node.get("when")
-    condition = condition_at(when, "when", report) if when is not None else None
+    about: About = "message" if has_topic(draft.node) else "document"
+    condition = condition_at(when, "when", report, about) if when is not None else None
     if model is not None:
         check_source(model, draft.node, condition, report)
         check_quiet(model, draft.node, report)
@@ -54,6 +58,9 @@ def compile_rule(draft: Draft, name: str, templates: Templates, report: Report) 
     taken = [action.name for action in entries]
     resolved = compile_actions(draft, templates, report, "resolved", taken)
     tests = compile_tests(model, draft.node, report) if model else ()
+    quiet = _quiet(model) if model is not None else {}
+    if about == "message":
+        quiet = lead_into_messages(quiet, draft.node, report)
     if model is None or len(report.mistakes) > before:
         return None
     return Rule(
@@ -73,7 +80,8 @@ def compile_rule(draft: Draft, name: str, templates: Templates, report: Report) 
         dead_letters_of=model.on.rules if model.on.dead_letters else None,
         schedule=schedule,
         resolved=resolved,
-        **_quiet(model),
+        topic=compile_topic(model, name),
+        **quiet,
     )
 
 

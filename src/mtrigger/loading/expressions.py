@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from mtrigger.conditions import Condition, parse, parse_mapping
+from mtrigger.conditions import About, Condition, parse, parse_mapping
 from mtrigger.conditions.mapping import mapping_text
 from mtrigger.errors import ConditionError
 from mtrigger.loading.nodes import Mapping, Node, Place, Report, Scalar, Sequence, plain, written
@@ -11,11 +11,12 @@ from mtrigger.loading.scalar_text import place_in
 from mtrigger.loading.validation import shown
 
 
-def condition_at(node: Node, key: str, report: Report) -> Condition | None:
-    """The condition written under `key`, None if something is wrong with it; mistakes go to `report`."""
+def condition_at(node: Node, key: str, report: Report, about: About = "document") -> Condition | None:
+    """The condition written under `key`, which is `about` a document or a message, None if something is wrong
+    with it; mistakes go to `report`."""
     if isinstance(node, Mapping):
         try:
-            return parse_mapping(plain(node)).written_as(mapping_text(written(node)))
+            return parse_mapping(plain(node), about).written_as(mapping_text(written(node)))
         except ConditionError as error:
             report.add(_named_key(node, error.message) or node.place, str(error))
         return None
@@ -27,7 +28,7 @@ def condition_at(node: Node, key: str, report: Report) -> Condition | None:
         )
         return None
     try:
-        return parse(node.value).written_as(node.raw)
+        return parse(node.value, about).written_as(node.raw)
     except ConditionError as error:
         report.add(place_in(node, error.line, error.column), f"`{key}`: {error}", node)
     return None

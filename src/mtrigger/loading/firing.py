@@ -13,7 +13,7 @@ _ABOUT_CHANGES = (
 
 def check_firing(model: RuleFile, rule: Mapping, condition: Condition | None, report: Report) -> None:
     """Report what does not go together in one rule."""
-    if model.on.schedule is not None:
+    if model.on.schedule is not None or model.on.topic is not None:
         return  # said elsewhere: nothing of this has a meaning there
     if model.on.dead_letters:
         for key in ("fire", "resolved", "absent"):

@@ -3,137 +3,23 @@
 `when` and the entries of `do` have languages of their own and are read in `loading.compiling`.
 """
 
-import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from mtrigger.config_types import (
-    Count,
-    Duration,
-    Flag,
-    OneOrMore,
-    Timeout,
-    format_duration,
-    valid_collection,
-)
-from mtrigger.loading.quiet_models import (
-    Absent,
-    Active,
-    Counting,
-    Cron,
-    Digest,
-    LoopGuard,
-    Paths,
-    Throttle,
-    Zone,
-    valid_path,
-)
-from mtrigger.quiet import CatchUp, Fire
+from mtrigger.config_types import Count, Duration, Flag, OneOrMore, Timeout, format_duration
+from mtrigger.loading.on_models import On, OnDefaults, valid_name
+from mtrigger.loading.quiet_models import Absent, Active, Counting, Digest, LoopGuard, Throttle
+from mtrigger.quiet import Fire
 from mtrigger.retry import RetryPolicy
 from mtrigger.rules import Operation, Ordering
 
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _POLICY = RetryPolicy()
-
-
-def valid_name(name: str) -> str:
-    """`name` if it can name a rule. Raises ValueError with what a name may hold."""
-    if not _NAME.fullmatch(name):
-        raise ValueError("a rule's name is 1 to 100 letters, digits, `.`, `_` or `-`, without spaces")
-    return name
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-Collection = Annotated[str, Field(title="collection"), AfterValidator(valid_collection)]
-
-
-class OnDefaults(_Model):
-    """Which events a rule wants."""
-
-    collection: OneOrMore[Collection] | None = Field(
-        default=None,
-        description="`database.collection`, or a list of them; `*` is a wildcard: `shop.*`, `*.orders`",
-        examples=["shop.orders", ["shop.orders", "archive.*"]],
-    )
-    operations: OneOrMore[Operation] = Field(
-        default=("insert", "update"), description="Which kinds of change; `update` includes `replace`"
-    )
-    fields: Paths = Field(
-        default=(),
-        description="Only updates that touch one of these paths (inserts, replaces and deletes always count)",
-        examples=["amount", ["amount", "customer.id"]],
-    )
-
-
-def _one_collection(name: str) -> str:
-    if "*" in name:
-        raise ValueError("a query reads one collection: write its name without `*`")
-    return valid_collection(name)
-
-
-def _valid_order(text: str) -> str:
-    valid_path(text.removeprefix("-"))
-    return text
-
-
-class Query(_Model):
-    """What a scheduled rule looks up: templates see it as `documents`."""
-
-    collection: Annotated[str, Field(title="collection"), AfterValidator(_one_collection)] = Field(
-        description="`database.collection`, without wildcards", examples=["shop.orders"]
-    )
-    where: Any = Field(
-        default=None,
-        description="Which documents: an expression, in which now() is the scheduled time, or a MongoDB "
-        "filter; left out: all",
-        examples=['amount > 10000 and created_at >= now() - duration("1d")'],
-    )
-    sort: OneOrMore[Annotated[str, Field(title="path"), AfterValidator(_valid_order)]] = Field(
-        default=(), description="By which fields; `-` before one: descending", examples=["-amount"]
-    )
-    limit: Count = Field(default=1_000, description="So many documents are listed at most; all are counted")
-    pipeline: tuple[dict[str, Any], ...] = Field(
-        default=(), description="Instead of `where` and `sort`: the stages of an aggregation"
-    )
-
-
-class On(OnDefaults):
-    """Which events a rule wants: changes in collections, dead letters, or times."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "oneOf": [{"required": [key]} for key in ("collection", "dead_letters", "schedule")]
-        }
-    )
-
-    dead_letters: Flag = Field(
-        default=False, description="`true`: the rule fires for deliveries that die, instead of for changes"
-    )
-    rules: OneOrMore[Annotated[str, Field(title="rule name"), AfterValidator(valid_name)]] = Field(
-        default=(),
-        description="With `dead_letters`: only for deliveries of these rules (default: of every rule)",
-    )
-    schedule: Cron | None = Field(
-        default=None,
-        description="The rule fires at the times of this cron expression: minute, hour, day of month, month, "
-        "day of week; six fields begin with the second",
-        examples=["0 9 * * mon-fri"],
-    )
-    timezone: Zone = Field(
-        default="UTC", description="With `schedule`: an IANA time zone, such as Asia/Seoul"
-    )
-    catch_up: CatchUp = Field(
-        default="last",
-        description="With `schedule`: which of the times are made up for that passed while nothing ran",
-    )
-    query: Query | None = Field(
-        default=None, description="With `schedule`: the documents that the actions are to tell of"
-    )
 
 
 class Retry(_Model):
@@ -170,7 +56,11 @@ class Test(_Model):
 
     given: dict[str, Any] | list[dict[str, Any]] = Field(
         description="The document after the change, or a list of them: one change each, the last one counts; "
-        "Extended JSON for BSON types"
+        "Extended JSON for BSON types. Of a rule of a topic: the message's body, one message each"
+    )
+    key: Any = Field(default=None, description="With `on.topic`: the message's key")
+    headers: dict[str, Any] = Field(
+        default_factory=dict, description="With `on.topic`: the message's headers"
     )
     before: dict[str, Any] | None = Field(default=None, description="The document before the change")
     operation: Operation = Field(default="insert", description="Which kind of change it is")
@@ -223,7 +113,7 @@ class RuleFile(Shared):
         default=None, description="What logs and deliveries call the rule; left out: the file's name"
     )
     description: str = Field(default="", description="What the rule is for, in a sentence")
-    on: On = Field(description="Which events the rule wants: changes, dead letters, or times")
+    on: On = Field(description="Which events the rule wants: changes, dead letters, times, or messages")
     when: Any = Field(
         default=None,
         description="An expression, or a MongoDB filter; left out: every event counts",

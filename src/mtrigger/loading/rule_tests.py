@@ -4,7 +4,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from mtrigger.events import DEAD_LETTER, SCHEDULE
+from mtrigger.events import DEAD_LETTER, MESSAGE, SCHEDULE
 from mtrigger.loading.expressions import with_bson_values
 from mtrigger.loading.models import RuleFile, Test
 from mtrigger.loading.nodes import Mapping, Node, Report, find
@@ -21,10 +21,11 @@ def compile_tests(model: RuleFile, rule: Mapping, report: Report) -> tuple[RuleT
     for number, test in enumerate(model.tests):
         node, _ = find(rule, ("tests", number))
         _check(test, model, node, report)
-        given, before = (
-            with_bson_values(getattr(test, key), find(node, (key,))[0], report) for key in ("given", "before")
-        )
-        tests.append(_compiled(test, given, before, model, node, zone))
+        values = {
+            key: with_bson_values(getattr(test, key), find(node, (key,))[0], report)
+            for key in ("given", "before", "key", "headers")
+        }
+        tests.append(_compiled(test, values, model, node, zone))
     return tuple(tests)
 
 
@@ -44,10 +45,13 @@ def _check(test: Test, model: RuleFile, node: Node, report: Report) -> None:
         report.add_within(node, ("times",), f"an example is {MOST_CHANGES:,} changes long at most")
 
 
-def _compiled(test: Test, given: Any, before: Any, model: RuleFile, node: Node, zone: tzinfo) -> RuleTest:
+def _compiled(test: Test, values: dict[str, Any], model: RuleFile, node: Node, zone: tzinfo) -> RuleTest:
+    given = values["given"]
     return RuleTest(
         given=tuple(given) if isinstance(given, list) else (given or {},),
-        before=before,
+        before=values["before"],
+        key=values["key"],
+        headers=values["headers"] or {},
         operation=_operation(test, model),
         expect=test.expect,
         line=node.place.line,
@@ -60,6 +64,8 @@ def _compiled(test: Test, given: Any, before: Any, model: RuleFile, node: Node, 
 
 
 def _operation(test: Test, model: RuleFile) -> ExampleOperation:
+    if model.on.topic is not None:
+        return MESSAGE
     if model.on.schedule is not None:
         return SCHEDULE
     return DEAD_LETTER if model.on.dead_letters else test.operation

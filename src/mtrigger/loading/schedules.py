@@ -9,8 +9,9 @@ from mtrigger import quiet
 from mtrigger.conditions import Condition
 from mtrigger.conditions.server_values import NotTranslatable
 from mtrigger.loading.expressions import condition_at, keys_in, with_bson_values
-from mtrigger.loading.models import Query, RuleFile
+from mtrigger.loading.models import RuleFile
 from mtrigger.loading.nodes import Mapping, Report, Scalar, find, place_of
+from mtrigger.loading.on_models import Query
 
 _OF_CHANGES = {
     "collection": "; what it looks up is `query: {collection: …}`",

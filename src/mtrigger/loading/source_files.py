@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mtrigger.errors import RulesError, SettingsError
 from mtrigger.loading import nodes
-from mtrigger.loading.models import valid_name
 from mtrigger.loading.nodes import Place, Report, find, place_of
+from mtrigger.loading.on_models import valid_name
 from mtrigger.loading.source_models import SourceFile
 from mtrigger.loading.source_urls import completed
 from mtrigger.loading.validation import validate

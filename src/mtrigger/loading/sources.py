@@ -1,17 +1,19 @@
 """Where a rule's events come from: what `on:` says beyond single keys, and what may stand beside it.
 
-A rule wants changes of collections, or dead letters, or times (`schedules`); the keys and conditions of the
-one mean nothing for the other, and are mistakes there.
+A rule wants changes of collections, or dead letters, or times (`schedules`), or messages (`topics`); the keys
+and conditions of the one mean nothing for the other, and are mistakes there.
 """
 
 from collections.abc import Mapping as MappingABC
 
 from mtrigger.conditions import Condition
 from mtrigger.config_types import closest
-from mtrigger.events import DEAD_LETTER, SCHEDULE
-from mtrigger.loading.models import On, RuleFile
+from mtrigger.events import DEAD_LETTER, MESSAGE, SCHEDULE
+from mtrigger.loading.models import RuleFile
 from mtrigger.loading.nodes import Mapping, Report, Scalar, find, place_of
+from mtrigger.loading.on_models import On
 from mtrigger.loading.schedules import check_beside_schedule, has_schedule
+from mtrigger.loading.topics import check_beside_topic, check_without_topic, has_topic
 from mtrigger.rules import Rule
 
 _OF_CHANGES = ("collection", "operations", "fields")
@@ -19,8 +21,8 @@ _OF_TIMES = ("timezone", "catch_up", "query")
 
 
 def wants_no_changes(rule: Mapping) -> bool:
-    """Whether the document of a rule asks for dead letters or for times."""
-    if has_schedule(rule):
+    """Whether the document of a rule asks for dead letters, for times or for messages."""
+    if has_schedule(rule) or has_topic(rule):
         return True
     asked, _ = find(rule, ("on", "dead_letters"))
     return isinstance(asked, Scalar) and str(asked.value).lower() == "true"
@@ -28,6 +30,8 @@ def wants_no_changes(rule: Mapping) -> bool:
 
 def operations_of(on: On) -> frozenset[str]:
     """The operations a rule wants; `update` includes `replace`."""
+    if on.topic is not None:
+        return frozenset({MESSAGE})
     if on.schedule is not None:
         return frozenset({SCHEDULE})
     if on.dead_letters:
@@ -37,6 +41,10 @@ def operations_of(on: On) -> frozenset[str]:
 
 def check_source(model: RuleFile, rule: Mapping, condition: Condition | None, report: Report) -> None:
     """Report what does not go together in one rule."""
+    if model.on.topic is not None:
+        check_beside_topic(model, rule, condition, report)
+        return
+    check_without_topic(model, rule, report)
     if model.on.schedule is not None:
         check_beside_schedule(model, rule, report)
         return

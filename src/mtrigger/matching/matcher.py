@@ -11,9 +11,10 @@ from datetime import datetime
 from functools import cached_property
 
 from mtrigger.conditions import Holds
-from mtrigger.events import DEAD_LETTER, ChangeEvent
+from mtrigger.events import DEAD_LETTER, MESSAGE, ChangeEvent
 from mtrigger.matching.predicate_index import FEW, PredicateIndex
 from mtrigger.matching.touched_fields import FieldIndex, touches
+from mtrigger.messages import collection_of
 from mtrigger.rules import Rule
 
 _REMEMBERED = 10_000
@@ -30,7 +31,7 @@ class Matcher:
         self._named: dict[str, list[int]] = defaultdict(list)
         self._others: list[int] = []
         for number, rule in enumerate(self._rules):
-            if rule.collections.wildcards or rule.dead_letters_of is not None:
+            if rule.collections.wildcards or rule.dead_letters_of is not None or rule.topic is not None:
                 self._others.append(number)
             else:
                 for namespace in rule.collections.exact:
@@ -90,6 +91,8 @@ class Matcher:
 
     def _wants(self, number: int, namespace: str, operation: str) -> bool:
         rule = self._rules[number]
+        if operation == MESSAGE:
+            return rule.topic is not None and namespace.partition(".")[2] == collection_of(rule.topic.name)
         return rule.wants(operation) and (operation == DEAD_LETTER or rule.collections.include(namespace))
 
 

@@ -16,9 +16,11 @@ from typing import Any
 
 from mtrigger.deliveries import Dead, Delivered, Delivery, Outcome, Settlement, Suppressed
 from mtrigger.effects import Effect
+from mtrigger.events import MESSAGE
 from mtrigger.gates import Admission, Hold, Pass, Suppress
 from mtrigger.gates.gathering import arrival, closes_in, closing, closing_time, facts_of
 from mtrigger.grouping import gathered_lane
+from mtrigger.message_paths import with_written_paths
 from mtrigger.ownership.lease import Interrupted
 from mtrigger.planning import in_its_lane
 from mtrigger.quiet import Digest
@@ -31,6 +33,7 @@ from mtrigger.running.handling import GOING_ROUND, Handling
 from mtrigger.running.lanes import Line
 from mtrigger.running.settling import Settler
 from mtrigger.running.windows import Windows
+from mtrigger.scopes import document_of
 from mtrigger.stores.base import LineKey, Outbox
 from mtrigger.stores.digests import Gathered
 from mtrigger.supervision import steady_time
@@ -213,12 +216,10 @@ def _whole(head: Delivery, gathered: Gathered) -> Delivery:
 
 
 def _facts(gathered: Gathered) -> dict[str, Any]:
-    documents = [
-        event.document if event.document is not None else event.key
-        for event in gathered.events
-        if not event.flaw
-    ]
-    return facts_of(documents, gathered.count, gathered.sums)
+    documents = [document_of(event) for event in gathered.events if not event.flaw]
+    of_messages = any(event.operation == MESSAGE for event in gathered.events)
+    sums = with_written_paths(gathered.sums) if of_messages else gathered.sums
+    return facts_of(documents, gathered.count, sums)
 
 
 def _in_a_digest(outcome: Delivered, gathered: Gathered) -> Delivered:

@@ -9,9 +9,9 @@ from collections import OrderedDict
 from datetime import UTC, datetime
 
 from mtrigger.deliveries import Delivery
-from mtrigger.document_keys import id_text
 from mtrigger.gates import Pause, Wishes
 from mtrigger.gates.looping import Firing, caught, firings
+from mtrigger.planning import subject
 from mtrigger.rules import Rule
 from mtrigger.stores.wishes import WishList
 
@@ -24,7 +24,7 @@ BY = "loop guard"
 """Who asked for such a pause, as operators read it."""
 
 _Counted = tuple[str, str, str, str]
-"""Rule, action, namespace, and the text of the document's id."""
+"""Rule, action, namespace, and what of it the events are about."""
 
 
 class LoopGuards:
@@ -80,7 +80,7 @@ class LoopGuards:
 
     def _count(self, rule: Rule, delivery: Delivery) -> tuple[Firing, ...]:
         event = delivery.event
-        key = (rule.name, delivery.action, event.namespace, id_text(event.key.get("_id")))
+        key = (rule.name, delivery.action, event.namespace, subject(event))
         fired = self._firings[key] = firings(rule.loop_guard, self._firings.pop(key, ()), delivery)
         if len(self._firings) > MOST_COUNTED:
             self._firings.popitem(last=False)

@@ -45,7 +45,7 @@ __all__ = [
     "scope_of",
 ]
 
-OF_ONE_EVENT = ("document", "before", "event", "rule", "delivery", "changed", "now")
+OF_ONE_EVENT = ("document", "message", "before", "event", "rule", "delivery", "changed", "now")
 OF_MANY_EVENTS = ("held_back", "count", "group", "documents", "more", "sums", "resolved", "since")
 SCOPE_NAMES = frozenset({*OF_ONE_EVENT, *OF_MANY_EVENTS})
 """The names every action's templates see."""

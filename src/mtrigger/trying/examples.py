@@ -15,14 +15,20 @@ from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 
 from mtrigger.document_keys import id_text
-from mtrigger.events import ChangeEvent, Document
+from mtrigger.events import MESSAGE, ChangeEvent, Document
+from mtrigger.messages import COLLECTIONS, Message, read_message
 from mtrigger.planning import filled_in, lacks_document
 from mtrigger.rules import Operation, Rule
 from mtrigger.running.dead_letters import letter_event
+from mtrigger.topics.message_events import Group, event_of
 
 ANY_NAME = "any"
 """What a `*` in a collection's pattern becomes in an example."""
 
+STATE = "mtrigger"
+"""The state database in examples."""
+
+_NOTHING: Document = {}
 _ID = ObjectId("000000000000000000000001")
 _JSON = json_util.JSONOptions(
     tz_aware=True, tzinfo=UTC, datetime_representation=json_util.DatetimeRepresentation.ISO8601
@@ -36,9 +42,20 @@ def made_dead_letter(letter: Document, time: datetime) -> ChangeEvent:
 
 
 def example_namespace(rule: Rule) -> str:
-    """A collection that the rule, which is none of dead letters, watches: the first one it names, with `any`
-    for each `*`."""
+    """A collection that the rule, which is one of changes, watches: the first one it names, with `any` for
+    each `*`."""
     return rule.collections.patterns[0].replace("*", ANY_NAME)
+
+
+def made_message(
+    body: Any, rule: Rule, time: datetime, number: int = 1, key: Any = None, headers: Document = _NOTHING
+) -> ChangeEvent:
+    """The event that the message number `number` with this body, published at `time` (aware), would be for
+    `rule`, which is one of a topic."""
+    source = rule.topic
+    assert source is not None
+    message = Message(f"{number:024x}", body, key, time, headers, offset=number)
+    return event_of(message, Group(source.name, source.group), 0, STATE, time)
 
 
 def made_event(
@@ -167,10 +184,19 @@ def _read_event(change: Any, number: int) -> ChangeEvent:
         if not isinstance(change.get(name, {}), dict | None):
             raise fail(f"`{name}` is no document")
     try:
+        if change["operationType"] == MESSAGE:
+            return _message(change)
         event = ChangeEvent.from_change(_completed(change))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise fail(f"it cannot be read as a change event ({type(error).__name__}: {error})") from error
     return filled_in(event, None) if lacks_document(event) else event
+
+
+def _message(change: _Change) -> ChangeEvent:
+    """The message in a hand-written event: its document is what lies in the topic's collection."""
+    stored = {"_id": _ID, **change["fullDocument"]}
+    topic = str(change["ns"]["coll"]).removeprefix(COLLECTIONS)
+    return event_of(read_message(stored), Group(topic, topic), 0, change["ns"]["db"], datetime.now(UTC))
 
 
 def _completed(change: _Change) -> _Change:

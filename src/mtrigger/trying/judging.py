@@ -12,8 +12,9 @@ from mtrigger import actions
 from mtrigger.actions.base import Preview
 from mtrigger.actions.services import Services
 from mtrigger.conditions import Trace
-from mtrigger.events import ABSENT, DEAD_LETTER, SCHEDULE, ChangeEvent
+from mtrigger.events import ABSENT, DEAD_LETTER, MESSAGE, SCHEDULE, ChangeEvent
 from mtrigger.matching import Matcher, touches, wants_dead_letter
+from mtrigger.messages import COLLECTIONS
 from mtrigger.planning import owed
 from mtrigger.rules import Rule
 from mtrigger.running.attempting import describe
@@ -27,7 +28,7 @@ _OPERATIONS = ("insert", "update", "replace", "delete")
 class Demand:
     """One thing a rule asks of an event before it looks at its condition, and what the event has."""
 
-    name: Literal["enabled", "collection", "operations", "fields", "rules"]
+    name: Literal["enabled", "collection", "operations", "fields", "rules", "topic"]
     asked: str
     found: str
     met: bool
@@ -83,6 +84,9 @@ def _demands(rule: Rule, event: ChangeEvent) -> tuple[Demand, ...]:
         return (*_enabled(rule), Demand("operations", SCHEDULE, event.operation, event.operation == SCHEDULE))
     if rule.dead_letters_of is not None:
         return (*_enabled(rule), *_dead_letter_demands(rule, event))
+    if rule.topic is not None:
+        found = event.collection.removeprefix(COLLECTIONS) if event.operation == MESSAGE else ""
+        return (*_enabled(rule), Demand("topic", rule.topic.name, found, found == rule.topic.name))
     operations = ", ".join(name for name in _OPERATIONS if name in rule.operations)
     demands = [
         *_enabled(rule),

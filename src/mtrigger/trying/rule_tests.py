@@ -12,10 +12,10 @@ from typing import Any
 from mtrigger import schedules
 from mtrigger.actions.services import Services
 from mtrigger.errors import Mistake, RulesError
-from mtrigger.events import DEAD_LETTER, SCHEDULE, ChangeEvent
+from mtrigger.events import DEAD_LETTER, MESSAGE, SCHEDULE, ChangeEvent
 from mtrigger.rules import Rule, RuleTest
 from mtrigger.templates import Templates
-from mtrigger.trying.examples import example_namespace, made_dead_letter, made_event
+from mtrigger.trying.examples import example_namespace, made_dead_letter, made_event, made_message
 from mtrigger.trying.judging import ActionPreview, Judgement, judge_enabled, previews
 from mtrigger.trying.trials import Trial, Tried
 
@@ -98,6 +98,12 @@ def _events(rule: Rule, example: RuleTest, last: datetime) -> list[ChangeEvent]:
     times = [last - apart * behind for behind in reversed(range(len(documents)))]
     if example.operation == DEAD_LETTER:
         return [made_dead_letter(given, time) for given, time in zip(documents, times, strict=True)]
+    if example.operation == MESSAGE:
+        messages = enumerate(zip(documents, times, strict=True), 1)
+        return [
+            made_message(body, rule, time, number, example.key, example.headers)
+            for number, (body, time) in messages
+        ]
     namespace, operation = example_namespace(rule), example.operation
     return [
         made_event(given, operation, example.before, namespace, time)

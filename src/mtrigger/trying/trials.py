@@ -12,8 +12,7 @@ from typing import Any, Literal
 from bson.timestamp import Timestamp
 
 from mtrigger.deliveries import Delivered, Delivery
-from mtrigger.document_keys import text_of_key
-from mtrigger.events import ChangeEvent, Document
+from mtrigger.events import MESSAGE, ChangeEvent, Document
 from mtrigger.gates import (
     NOTHING_YET,
     GroupState,
@@ -28,9 +27,11 @@ from mtrigger.gates import (
 from mtrigger.gates.gathering import arrival, closing, closing_time, facts_of, total
 from mtrigger.gates.looping import Firing, caught, firings
 from mtrigger.grouping import value_at
-from mtrigger.planning import owed
+from mtrigger.message_paths import as_written
+from mtrigger.planning import owed, subject
 from mtrigger.quiet import Digest
 from mtrigger.rules import Rule
+from mtrigger.scopes import document_of
 from mtrigger.trying.occasions import Occasion, Occasions
 
 Came = Literal["fires", "ignored", "suppressed", "held", "resolves"]
@@ -72,10 +73,11 @@ class _Window:
         """One more change."""
         document = event.document if event.document is not None else event.key
         if self.count < digest.max and not event.flaw:
-            self.documents.append(document)
+            self.documents.append(document_of(event))
         self.count += 1
         for path in digest.sums:
-            self.sums[path] = total((self.sums.get(path, 0), value_at(document, path)))
+            name = as_written(path) if event.operation == MESSAGE else path
+            self.sums[name] = total((self.sums.get(name, 0), value_at(document, path)))
 
     def tried(self, *, opens: bool) -> Tried:
         """What the last one taken comes to."""
@@ -166,7 +168,7 @@ class Trial:
         if rule.loop_guard.at_most is None or rule.name in self._paused:
             return self._paused.get(rule.name, "")
         event = delivery.event
-        key = (rule.name, event.namespace, text_of_key(event.key))
+        key = (rule.name, event.namespace, subject(event))
         fired = self._firings[key] = firings(rule.loop_guard, self._firings.get(key, ()), delivery)
         if reason := caught(rule.loop_guard, delivery, fired):
             self._paused[rule.name] = f"the rule is paused: {reason}"

@@ -144,7 +144,7 @@ def test_a_folder_that_gives_only_some_of_it_leaves_the_rest_required(folder: Ru
     folder.write("_defaults.yaml", "on: {operations: insert}\n")
     schema = rule_file_schema(defaults_of(folder.path))
     assert schema["required"] == ["on", "do"]
-    assert len(schema["$defs"]["On"]["oneOf"]) == 3
+    assert len(schema["$defs"]["On"]["oneOf"]) == 4
 
 
 def test_the_defaults_of_one_file_are_those_beside_it(folder: RulesFolder) -> None:
