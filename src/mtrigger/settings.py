@@ -47,6 +47,7 @@ class Settings:
     rules: Path
     uri: str | None = field(default=None, repr=False)
     templates: Path | None = None
+    sources: Path | None = None
     state_uri: str = field(default="", repr=False)
     state_db: str = "mtrigger"
     smtp: SmtpServer | None = None

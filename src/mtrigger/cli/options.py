@@ -61,6 +61,9 @@ sources_option = _option(
     show_default=True,
     help="Folder of the sources, or one file.",
 )
+sources_beside_option = _option(
+    "--sources", type=_PATH, default=None, help="Folder of sources to read beside the rules.  [default: none]"
+)
 state_uri_option = _option(
     "--state-uri",
     metavar="URI",

@@ -18,6 +18,7 @@ from mtrigger.cli.options import (
     log_options,
     position_options,
     rule_options,
+    sources_beside_option,
     state_options,
 )
 from mtrigger.cli.output import printable
@@ -25,6 +26,7 @@ from mtrigger.cli.output import printable
 
 @click.command()
 @rule_options
+@sources_beside_option
 @state_options
 @position_options
 @drain_option
@@ -49,6 +51,7 @@ def watch(log_format: str, log_level: str, **given: Any) -> None:
     settings = Settings(
         rules=given["rules"],
         templates=given["templates"],
+        sources=given["sources"],
         uri=given["uri"] or None,
         state_uri=given["state_uri"],
         state_db=given["state_db"],
@@ -116,12 +119,15 @@ async def _several(settings: Any) -> None:
     fails here, once."""
     from mtrigger.deployment.databases import address
     from mtrigger.loading import load
+    from mtrigger.loading.source_files import load_sources
     from mtrigger.supervision.children import Children
     from mtrigger.supervision.stopping import Stop
 
     stop = Stop()
     _on_signals(stop.request)
     load(settings.rules, settings.templates, settings.environ)
+    if settings.sources is not None:
+        load_sources(settings.sources, settings.environ)
     async with address(settings) as uri:
         command = (sys.executable, "-m", "mtrigger", *sys.argv[1:], "--process")
         commands = [(*command, str(number)) for number in range(settings.processes)]
