@@ -2,17 +2,22 @@
 it (`stores/effects.py`), never by the action itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 WriteOperation = Literal["insert", "update", "replace", "delete"]
+
+STATE = ""
+"""The `database` of messages: that which keeps mtrigger's own state, wherever it lies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
     """One write: of `value` into the collection, on the document that `filter` names (an insert has none, and
     a delete no value). With `upsert`, a document that is not there is made.
+
+    `database` is STATE for a message: its `collection` is a topic's.
 
     `own_id` says that the `_id` of an insert is made from the delivery's id: that such a document exists
     means that the effect was carried out before.
@@ -28,8 +33,8 @@ class Effect:
 
     @property
     def namespace(self) -> str:
-        """`database.collection`."""
-        return f"{self.database}.{self.collection}"
+        """`database.collection`; of a message the collection alone."""
+        return f"{self.database}.{self.collection}" if self.database else self.collection
 
     @property
     def account(self) -> str:
@@ -45,3 +50,8 @@ class Cause:
     rule: str
     depth: int
     through: tuple[str, ...]
+
+    @classmethod
+    def of(cls, rule: str, depth: int, through: Iterable[str]) -> Self:
+        """What a write of `rule` causes, for an event that rules `through` had caused by `depth` links."""
+        return cls(rule, depth, tuple(dict.fromkeys((*through, rule))))

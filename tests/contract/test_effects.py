@@ -203,7 +203,7 @@ async def test_elsewhere_effects_are_carried_out_and_their_outcomes_are_not(
     delivery, another = delivery_at(1), delivery_at(2)
     await store.add([delivery, another])
     own = Effect(SHOP, "log", "insert", value={"_id": delivery.id}, own_id=True)
-    effects = EffectsElsewhere(admin)
+    effects = EffectsElsewhere(admin, store.effects)
     for _ in range(2):
         both = [success(delivery, own), success(another, counting())]
         assert await effects.carry_out(both, None) == "unwritten"

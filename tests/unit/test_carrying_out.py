@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from mtrigger.deliveries import Delivered, Settlement
-from mtrigger.effects import Cause, Effect
+from mtrigger.effects import STATE, Cause, Effect
 from mtrigger.errors import PermanentError
 from mtrigger.running.carrying_out import MOST_AT_ONCE, Carrier
 from mtrigger.stores.base import LineKey
@@ -28,6 +28,9 @@ class Transactions:
     judge: Callable[[Sequence[Settlement]], CameOf] = good
     together: bool = True
     given: list[tuple[list[str], Cause | None]] = field(default_factory=list)
+
+    def is_together(self, effect: Effect) -> bool:
+        return self.together or effect.database == STATE
 
     async def carry_out(self, settlements: Sequence[Settlement], cause: Cause | None) -> CameOf:
         self.given.append(([settlement.delivery.id for settlement in settlements], cause))

@@ -19,6 +19,8 @@ BUILT_IN = {
     "command": "mtrigger.actions.command",
     "notify": "mtrigger.actions.notify",
     "write": "mtrigger.actions.write",
+    "publish": "mtrigger.actions.publish",
+    "sink": "mtrigger.actions.sink",
     "nats": "mtrigger.actions.nats",
     "rabbitmq": "mtrigger.actions.rabbitmq",
     "log": "mtrigger.actions.log",

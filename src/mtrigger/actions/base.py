@@ -39,6 +39,7 @@ class Work:
     attempt), `changed`, `now`.
     The fields below it are the same facts, typed, for actions that build protocol messages. `several`: it is
     about several documents together (a digest, what a schedule's query finds), however many these are.
+    `depth` and `through` are those of the delivery: what the rules themselves have caused.
     """
 
     scope: Mapping[str, Any]
@@ -47,6 +48,8 @@ class Work:
     delivery_id: str
     attempt: int
     several: bool = False
+    depth: int = 0
+    through: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +91,9 @@ class ConfigMistake:
     file: str = ""
 
 
-Need = Literal["smtp"]
-"""What an action needs from the outside: "smtp", the mail server for all rules (MTRIGGER_SMTP_URL)."""
+Need = Literal["smtp", "topics"]
+"""What an action needs from the outside: "smtp", the mail server for all rules (MTRIGGER_SMTP_URL); "topics",
+a state database that can hold topics."""
 
 ConfigT = TypeVar("ConfigT", bound=ActionConfig)
 
@@ -124,6 +128,8 @@ class ActionKind(Generic[ConfigT]):
     `needs(config)` names what must be configured before such an action can run, checked when the engine
     starts.
     `writes(config)` are the collections (`database.collection`) that such an action writes to as an Effect.
+    `files` are settings of which a text names a JSON file beside the rule file; its content takes the text's
+    place. `of_messages`: it is for rules of topics alone; `instead` says what others use.
     """
 
     name: str
@@ -136,3 +142,6 @@ class ActionKind(Generic[ConfigT]):
     split: Callable[[ConfigT], tuple[ConfigT, ...]] = _whole
     needs: Callable[[ConfigT], frozenset[Need]] = nothing
     writes: Callable[[ConfigT], frozenset[str]] = nowhere
+    files: tuple[str, ...] = ()
+    of_messages: bool = False
+    instead: str = ""

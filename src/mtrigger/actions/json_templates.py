@@ -5,7 +5,7 @@ from typing import Any
 
 from mtrigger.actions.base import ConfigMistake
 from mtrigger.actions.template_texts import text_mistakes
-from mtrigger.templates import Templates
+from mtrigger.templates import RenderError, Templates
 
 Json = str | int | float | bool | None | list[Any] | dict[str, Any]
 
@@ -39,6 +39,19 @@ def typed_leaf(templates: Templates) -> Callable[[str, str], Filled]:
         return leaf
 
     return make
+
+
+def bson_leaf(templates: Templates) -> Callable[[str, str], Filled]:
+    """Texts that are one `{{ … }}` alone keep their BSON types."""
+    return lambda _name, source: templates.value(source).render
+
+
+def filled(part: str, made: Filled, scope: Mapping[str, Any]) -> Any:
+    """What `made` makes of `scope`. Raises RenderError, which names the `part` of the settings."""
+    try:
+        return made(scope)
+    except RenderError as error:
+        raise error.within(part) from error
 
 
 def json_mistakes(body: Json, path: tuple[str | int, ...], templates: Templates) -> Iterator[ConfigMistake]:

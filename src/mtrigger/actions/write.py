@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mtrigger.actions.base import ActionKind, Preview, Work
-from mtrigger.actions.json_templates import Filled, json_template
+from mtrigger.actions.json_templates import bson_leaf, filled, json_template
 from mtrigger.actions.services import Services
 from mtrigger.actions.write_settings import (
     ARRAY_OPERATORS,
@@ -21,7 +21,7 @@ from mtrigger.actions.write_settings import (
 )
 from mtrigger.effects import Effect
 from mtrigger.errors import PermanentError
-from mtrigger.templates import RenderError, Templates, scope_of
+from mtrigger.templates import scope_of
 from mtrigger.templates.values import extended_json
 
 _MISSING = object()
@@ -31,7 +31,7 @@ class Write:
     """One write, with the values of each delivery."""
 
     def __init__(self, config: WriteConfig, services: Services) -> None:
-        leaf = _leaf(services.templates)
+        leaf = bson_leaf(services.templates)
         value = _guarded(config.update or {}) if config.has_operators else config.value
         self._config = config
         self._database, _, self._collection = config.into.partition(".")
@@ -55,8 +55,8 @@ class Write:
 
     def _effect(self, work: Work) -> Effect:
         config, scope = self._config, scope_of(work.scope)
-        value = _filled(config.operation, self._value, scope)
-        key = _filled("key", self._key, scope) if self._key is not None else None
+        value = filled(config.operation, self._value, scope)
+        key = filled("key", self._key, scope) if self._key is not None else None
         if not isinstance(value, Mapping):
             raise PermanentError(f"{config.operation}: a document is needed, not {type(value).__name__}")
         if config.operation != "update" and any(name.startswith("$") for name in value):
@@ -88,18 +88,6 @@ class Write:
         """What an update sets: the key is what it is."""
         names = self._config.key if isinstance(self._config.key, tuple) else ()
         return {name: item for name, item in value.items() if name not in names}
-
-
-def _leaf(templates: Templates) -> Callable[[str, str], Filled]:
-    """Texts that are one `{{ … }}` alone keep their BSON types."""
-    return lambda _name, source: templates.value(source).render
-
-
-def _filled(part: str, made: Filled, scope: Mapping[str, Any]) -> Any:
-    try:
-        return made(scope)
-    except RenderError as error:
-        raise error.within(part) from error
 
 
 def _equal(key: Mapping[str, Any]) -> dict[str, Any]:

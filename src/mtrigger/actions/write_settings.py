@@ -5,14 +5,15 @@ values.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from mtrigger.actions.base import ActionConfig, ConfigMistake
 from mtrigger.actions.json_templates import json_mistakes, json_texts
+from mtrigger.actions.target_collections import TargetCollection
 from mtrigger.actions.template_texts import names_in
-from mtrigger.config_types import Count, Flag, OneOrMore, closest, valid_collection
+from mtrigger.config_types import Count, Flag, OneOrMore, closest
 from mtrigger.effects import WriteOperation
 from mtrigger.templates import Templates, is_static
 
@@ -34,17 +35,6 @@ FIXED_OPERATORS = ("$rename", "$currentDate")
 Place = tuple[str | int, ...]
 
 
-def _valid_target(namespace: str) -> str:
-    if "*" in namespace:
-        raise ValueError("write the name of one collection: there are no wildcards here")
-    if "{{" in namespace or "{%" in namespace:
-        raise ValueError("the collection is fixed: there are no templates here")
-    database, _, collection = namespace.partition(".")
-    if database in ("admin", "config", "local") or collection.startswith("system."):
-        raise ValueError("this is MongoDB's own: nothing is written there")
-    return valid_collection(namespace)
-
-
 class WriteConfig(ActionConfig):
     """A write into MongoDB, exactly once for each delivery."""
 
@@ -52,9 +42,7 @@ class WriteConfig(ActionConfig):
         default=100,
         description="How many attempts of this action may run at the same time, and so share a transaction",
     )
-    into: Annotated[str, AfterValidator(_valid_target)] = Field(
-        description="The collection: database.collection", examples=["shop.audit"]
-    )
+    into: TargetCollection = Field(description="The collection: database.collection", examples=["shop.audit"])
     insert: Values | str | None = Field(
         default=None, description="The new document; `{{ document }}` alone may stand for one"
     )

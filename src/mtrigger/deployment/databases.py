@@ -10,16 +10,20 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConnectionFailure, PyMongoError
 
 from mtrigger.deployment.connecting import connect, reason, same_deployment
 from mtrigger.embedded import EmbeddedServer, default_data_folder
-from mtrigger.errors import DeploymentError
+from mtrigger.errors import DeploymentError, SettingsError
 from mtrigger.redaction import redact_uri
 from mtrigger.settings import Settings
 from mtrigger.stores.base import Store
+from mtrigger.stores.effects import MakeTopic
 from mtrigger.stores.memory import MemoryStore
 from mtrigger.stores.mongo import MongoStore
+from mtrigger.stores.steadiness import StateOutage
+from mtrigger.topics.registry import MongoTopics
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +64,8 @@ async def state_store(settings: Settings, client: AsyncMongoClient[dict[str, Any
     async with connect(settings.state_uri) if settings.state_uri else _shared(client) as home:
         try:
             elsewhere = None if home is client or await same_deployment(client, home) else client
-            store = MongoStore(home, settings.state_db, elsewhere=elsewhere)
+            make_topic = topic_maker(home[settings.state_db])
+            store = MongoStore(home, settings.state_db, elsewhere=elsewhere, make_topic=make_topic)
             await store.open()
         except ConnectionFailure as error:
             raise DeploymentError(
@@ -73,6 +78,22 @@ async def state_store(settings: Settings, client: AsyncMongoClient[dict[str, Any
                 f"needed): {redact_uri(str(error))}"
             ) from error
         yield store
+
+
+def topic_maker(state: AsyncDatabase[dict[str, Any]]) -> MakeTopic:
+    """What makes topics in the database `state`, which must be able to hold them."""
+    topics = MongoTopics(state, StateOutage(None))
+
+    async def make(topic: str) -> None:
+        hello = await state.client.admin.command("hello")
+        if "setName" not in hello and hello.get("msg") != "isdbgrid":
+            raise SettingsError(
+                f"the topic {topic} cannot be made: the MongoDB of the state (--state-uri) is not a replica "
+                "set, and only a replica set has transactions. Make it one (a single member is enough)"
+            )
+        await topics.log(topic).open()
+
+    return make
 
 
 @asynccontextmanager

@@ -9,7 +9,8 @@ from mtrigger import actions
 from mtrigger.actions.base import ActionKind, ConfigMistake
 from mtrigger.actions.third_party import BrokenKindError
 from mtrigger.loading.channels import kind_of, names, over_channel, unknown_name
-from mtrigger.loading.nodes import Entry, Mapping, Node, Report, Scalar, Sequence, find, merge
+from mtrigger.loading.files_beside import with_files
+from mtrigger.loading.nodes import Entry, Mapping, Node, Report, Scalar, Sequence, find, merge, place_of
 from mtrigger.loading.scalar_text import place_in
 from mtrigger.loading.validation import dotted, shown, validate
 from mtrigger.rules import RuleAction
@@ -54,6 +55,9 @@ def compile_actions(
             continue
         called, kind, settings = found
         try:
+            if actions.kind(kind).of_messages and place_of(draft.node, ("on", "topic")) is None:
+                instead = actions.kind(kind).instead
+                report.add(item.place, f"`{kind}` goes with `on: {{topic: …}}` alone; {instead}")
             parts = _parts(kind, settings, (*within, called), draft, templates, report)
         except BrokenKindError as error:
             report.add(settings.place, str(error))
@@ -155,8 +159,11 @@ def _config(
     if isinstance(defaults, Mapping):
         settings = merge(defaults, settings)
     found = Mapping(entry.place, settings.entries) if isinstance(settings, Mapping) else settings
+    before = len(report.mistakes)
+    if isinstance(found, Mapping) and definition.files:
+        found = with_files(found, definition.files, report)
     config = validate(definition.config, found, report, within=within)
-    if config is not None:
+    if config is not None and len(report.mistakes) == before:
         config_mistakes(definition.mistakes(config, templates), found, templates, report)
     return config
 

@@ -6,11 +6,11 @@ together in a transaction has the same cause; when something speaks against one 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mtrigger.deliveries import Settlement
-from mtrigger.effects import Cause
+from mtrigger.effects import STATE, Cause, Effect
 from mtrigger.stores.effects import CameOf, Effects
 from mtrigger.supervision.outages import heed_cancellation
 
@@ -55,7 +55,7 @@ class Carrier:
     async def carry_out(self, settlements: Sequence[Settlement]) -> CameOf:
         """Carry out the effects of successes that belong together. Raises what speaks against them."""
         cause = self._cause(settlements)
-        if not self._effects.together:
+        if not all(self._effects.is_together(effect) for effect in _effects(settlements)):
             return await self._effects.carry_out(settlements, cause)
         waiting = _Waiting(settlements, cause, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
@@ -73,11 +73,11 @@ class Carrier:
 
     def _cause(self, settlements: Sequence[Settlement]) -> Cause | None:
         """What the changes that come of it are caused by; None when nobody sees them."""
-        effects = (settlement.effect for settlement in settlements if settlement.effect is not None)
-        if not any(self._is_watched(effect.namespace) for effect in effects):
-            return None
+        written = (effect for effect in _effects(settlements) if effect.database != STATE)
+        if not any(self._is_watched(effect.namespace) for effect in written):
+            return None  # a message tells its cause itself
         delivery = settlements[0].delivery
-        return Cause(delivery.rule, delivery.depth, tuple(dict.fromkeys((*delivery.through, delivery.rule))))
+        return Cause.of(delivery.rule, delivery.depth, delivery.through)
 
     def _next(self) -> list[_Waiting]:
         """The first one that waits, and those behind it that have the same cause."""
@@ -119,6 +119,10 @@ class Carrier:
                 one.came_of.set_exception(error)
         else:
             _tell(one, came_of)
+
+
+def _effects(settlements: Iterable[Settlement]) -> Iterator[Effect]:
+    return (settlement.effect for settlement in settlements if settlement.effect is not None)
 
 
 def _tell(one: _Waiting, came_of: CameOf) -> None:

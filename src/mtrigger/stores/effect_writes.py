@@ -83,7 +83,7 @@ def _is_overtaken(error: PyMongoError, effect: Effect) -> bool:
 def refusal(error: PyMongoError, effect: Effect) -> Exception:
     """What `error` means for the delivery whose effect it speaks against; `error` itself when trying again
     may mend it."""
-    code, where = code_of(error), f"the {effect.operation} in {effect.namespace} was refused"
+    code, where = code_of(error), f"the {effect.account} was refused"
     detail = _detail(error)
     if is_contention(error, [effect]):
         return ContendedError(f"others kept writing the same document of {effect.namespace}")
@@ -94,7 +94,8 @@ def refusal(error: PyMongoError, effect: Effect) -> Exception:
         names = ", ".join(f"`{name}`" for name in fields) or "values of a unique index"
         return PermanentError(
             f"{where}: another document has the same {names} already. Mend the document or the rule (to "
-            "write over what is there: `replace` or `update` with `upsert: true`), then try it again"
+            "write over what is there: `replace` or `update` with `upsert: true`, or `sink` with `mode: "
+            "upsert`), then try it again"
         )
     if code == _INVALID_DOCUMENT:
         return PermanentError(

@@ -18,7 +18,7 @@ from mtrigger.deliveries import Delivery, Settlement
 from mtrigger.faults import DUPLICATE_KEY
 from mtrigger.ownership.lease import Fence
 from mtrigger.stores.base import Leases, LineKey
-from mtrigger.stores.effects import Effects
+from mtrigger.stores.effects import Effects, MakeTopic, left_to_readers
 from mtrigger.stores.fitting import TOO_DEEP, Portion, TooDeepError, portions
 from mtrigger.stores.gaps import Gaps
 from mtrigger.stores.layouts import Layouts
@@ -44,15 +44,21 @@ class MongoStore(MongoPositions, MongoRecords):
     """Positions, outbox and leases in one database. The client must decode dates as aware (`tz_aware=True`).
 
     With a `fence` it is the store of a stream's owner. `elsewhere` is a client of the deployment that actions
-    write to, when that is another one.
+    write to, when that is another one; `make_topic` makes topics that they publish into.
     """
 
     def __init__(
-        self, client: Client, database: str, fence: Fence | None = None, elsewhere: Client | None = None
+        self,
+        client: Client,
+        database: str,
+        fence: Fence | None = None,
+        elsewhere: Client | None = None,
+        make_topic: MakeTopic = left_to_readers,
     ) -> None:
         self._client = client
         self._database = database
         self._elsewhere = elsewhere
+        self._make_topic = make_topic
         durable = WriteConcern("majority")
         state = client.get_database(database, write_concern=durable)
         MongoPositions.__init__(self, state.get_collection("checkpoints"), fence)
@@ -61,8 +67,8 @@ class MongoStore(MongoPositions, MongoRecords):
         self.destinations = MongoDestinations(state, self.outage)
         self.memories = MongoMemories(state, self.outage)
         self.wishes = MongoWishes(state, self.outage)
-        together = MongoEffects(client, state, self.memories, self.outage)
-        self.effects: Effects = together if elsewhere is None else EffectsElsewhere(elsewhere)
+        together = MongoEffects(client, state, self.memories, self.outage, make_topic)
+        self.effects: Effects = together if elsewhere is None else EffectsElsewhere(elsewhere, together)
         self.digests = MongoDigests(self._deliveries, self.outage)
         self.schedules: NextRuns = MongoNextRuns(state, self.outage)
         self.standing = MongoStanding(state, self.outage)
@@ -71,7 +77,7 @@ class MongoStore(MongoPositions, MongoRecords):
 
     def owned(self, fence: Fence) -> "MongoStore":
         """The same state for the owner of a stream."""
-        return MongoStore(self._client, self._database, fence, self._elsewhere)
+        return MongoStore(self._client, self._database, fence, self._elsewhere, self._make_topic)
 
     async def open(self) -> None:
         """Make the indexes. Raises PyMongoError when the state database cannot be used."""

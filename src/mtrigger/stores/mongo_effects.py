@@ -24,11 +24,12 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
 
 from mtrigger.deliveries import Settlement
-from mtrigger.effects import Cause, Effect
+from mtrigger.effects import STATE, Cause, Effect
 from mtrigger.errors import PermanentError
 from mtrigger.faults import Fault, classify
+from mtrigger.messages import COLLECTIONS
 from mtrigger.stores.effect_writes import is_contention, refusal, writes
-from mtrigger.stores.effects import CameOf, CarriedOutBeforeError
+from mtrigger.stores.effects import CameOf, CarriedOutBeforeError, Effects, MakeTopic, left_to_readers
 from mtrigger.stores.mongo_memories import MongoMemories
 from mtrigger.stores.outcomes import settling
 from mtrigger.stores.steadiness import StateOutage, steadily
@@ -64,8 +65,12 @@ class MongoEffects:
         state: AsyncDatabase[dict[str, Any]],
         memories: MongoMemories,
         outage: StateOutage,
+        make_topic: MakeTopic = left_to_readers,
     ) -> None:
         self._client = client
+        self._state = state
+        self._make_topic = make_topic
+        self._made: set[str] = set()
         self._deliveries = state.get_collection("deliveries")
         self._rows = state.get_collection("effects")
         self._memories = memories
@@ -74,6 +79,7 @@ class MongoEffects:
 
     async def carry_out(self, settlements: Sequence[Settlement], cause: Cause | None) -> CameOf:
         effects = _effects(settlements)
+        await self._make_topics(effects)
         try:
             done = await self._settle(settlements, effects, cause)
         except CarriedOutBeforeError:
@@ -81,6 +87,15 @@ class MongoEffects:
                 raise
             return "unwritten"
         return "written" if done else "settled before"
+
+    def is_together(self, effect: Effect) -> bool:
+        return True
+
+    async def _make_topics(self, effects: Sequence[Effect]) -> None:
+        """Before the first message: in a transaction, a collection can be made but no index in use."""
+        for collection in {effect.collection for effect in effects if effect.database == STATE} - self._made:
+            await self._make_topic(collection.removeprefix(COLLECTIONS))
+            self._made.add(collection)
 
     async def _settle(
         self, settlements: Sequence[Settlement], effects: Sequence[Effect], cause: Cause | None
@@ -124,7 +139,8 @@ class MongoEffects:
                 await session.abort_transaction()
                 return False
             for (database, collection), some in writes(effects).items():
-                target = self._client[database][collection]
+                place = self._state if database == STATE else self._client[database]
+                target = place.get_collection(collection)
                 await target.bulk_write(some, ordered=False, session=session)
             memories = [settlement.remembers for settlement in settlements if settlement.remembers]
             if memories:
@@ -177,15 +193,23 @@ class MongoEffects:
 
 
 class EffectsElsewhere:
-    """Effects in a deployment that does not keep the state: carried out first, then settled."""
+    """Effects in a deployment that does not keep the state: carried out first, then settled. Messages, which
+    lie with the state, are carried out `at_home`."""
 
     together = False
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, at_home: Effects) -> None:
         self._client = client
+        self._at_home = at_home
+
+    def is_together(self, effect: Effect) -> bool:
+        return effect.database == STATE
 
     async def carry_out(self, settlements: Sequence[Settlement], cause: Cause | None) -> CameOf:
-        for effect in _effects(settlements):
+        effects = _effects(settlements)
+        if all(self.is_together(effect) for effect in effects):
+            return await self._at_home.carry_out(settlements, cause)
+        for effect in effects:
             with suppress(CarriedOutBeforeError):
                 await self._write(effect)
         return "unwritten"
