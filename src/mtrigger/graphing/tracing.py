@@ -78,7 +78,7 @@ def _beginnings(rule: Rule, steps: Mapping[str, Node]) -> Iterator[tuple[Node, s
             yield steps[name], "dead letters", "dead"
         if not of:
             yield _OF_ALL, "", "dead"
-    if (read := getattr(rule, "topic", None)) is not None:
+    if (read := rule.topic) is not None:
         yield topic(read.name), "" if read.group == rule.name else f"group {read.group}", "data"
     if (schedule := rule.schedule) is not None:
         times, _, _ = meaning(schedule).rpartition(" (")

@@ -84,6 +84,26 @@ def box(flow: Flow, name: str) -> Node:
             },
         ),
         (
+            "on: {topic: ORDERS}\ndo: [{sink: {into: shop.orders}}]\n",
+            {"topic:ORDERS --> rule:rule", "rule:rule -upsert-> collection:shop.orders"},
+        ),
+        (
+            "on: {topic: BIG, group: pricing}\ndo: [{publish: {topic: 'P-{{ message.body.region }}'}}]\n",
+            {"topic:BIG -group pricing-> rule:rule", "rule:rule -publish-> topic:P-*"},
+        ),
+        (
+            (
+                "on: {collection: a.b}\ndo:\n"
+                "  - nats: {url: 'nats://u:s3cret@n', subject: orders.big}\n"
+                "  - rabbitmq: {url: 'amqp://u:s3cret@r', exchange: orders, routing_key: big}\n"
+            ),
+            {
+                "collection:a.b --> rule:rule",
+                "rule:rule --> broker:NATS JetStream:orders.big",
+                "rule:rule --> broker:RabbitMQ:orders big",
+            },
+        ),
+        (
             "on: {dead_letters: true}\ndo: [{log: x}]\n",
             {"dead letters: --> rule:rule", "rule:rule --> log:log:a line in the log"},
         ),
@@ -94,7 +114,9 @@ def test_what_a_rule_reads_and_where_its_actions_end(
 ) -> None:
     """An arrow for each."""
     folder.write("rule.yaml", text)
-    assert arrows(flow_of(folder.load().rules)) == expected
+    flow = flow_of(folder.load().rules)
+    assert arrows(flow) == expected
+    assert "s3cret" not in repr(flow)
 
 
 def test_dead_letters_of_named_rules_come_from_these(folder: RulesFolder) -> None:
