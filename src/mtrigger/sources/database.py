@@ -82,6 +82,7 @@ class Database:
         try:
             yield _description(result), _portions(result, batch)
         except BaseException:
+            _give_up(result)
             connection.invalidate()
             raise
         result.close()
@@ -148,6 +149,13 @@ def _session_setup(dialect: Dialect) -> Callable[[Any, Any], None]:
         connection.commit()
 
     return set_up
+
+
+def _give_up(result: sa.CursorResult[Any]) -> None:
+    """PyMySQL would read a result to its end before it closes it, or fail to where the connection is gone."""
+    unread: Any = getattr(result.cursor, "_result", None)
+    if getattr(unread, "unbuffered_active", False):
+        unread.unbuffered_active = False
 
 
 def _description(result: sa.CursorResult[Any]) -> Sequence[Any]:

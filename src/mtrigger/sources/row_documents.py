@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import bson
 from bson.errors import BSONError
 
-from mtrigger.sources.values import Kind, UnstorableError, converter, text_of
+from mtrigger.sources.values import Kind, UnstorableError, by_type, converter, text_of
 
 LARGEST_ROW = 15_000_000
 """Bytes of a row as a document. MongoDB takes 16 MB; the rest is for what is stored around it."""
@@ -43,8 +43,10 @@ class RowConverter:
         """The fields of one row. Raises UnstorableError, which names the column."""
         try:
             found = {
-                name: convert(value)
-                for name, convert, value in zip(self._names, self._converts, values, strict=True)
+                name: value
+                if (convert := special if special is not None else by_type(type(value))) is None
+                else convert(value)
+                for name, special, value in zip(self._names, self._converts, values, strict=True)
             }
             if _may_be_large(found):
                 _check_size(found)
@@ -54,8 +56,10 @@ class RowConverter:
 
     def value(self, position: int, value: Any) -> Any:
         """One value, by the column it stands in. Raises UnstorableError."""
+        special = self._converts[position]
+        convert = special if special is not None else by_type(type(value))
         try:
-            return self._converts[position](value)
+            return value if convert is None else convert(value)
         except _UNTOLD as error:
             raise UnstorableError(_reason(error)) from error
 
@@ -76,10 +80,11 @@ def field_name(column: str) -> str:
 
 
 def _may_be_large(found: Mapping[str, Any]) -> bool:
-    return any(
-        (isinstance(value, str | bytes) and len(value) > _LARGE) or isinstance(value, dict | list)
-        for value in found.values()
-    )
+    for value in found.values():
+        kind = type(value)
+        if kind is dict or kind is list or ((kind is str or kind is bytes) and len(value) > _LARGE):
+            return True
+    return False
 
 
 def _check_size(found: Mapping[str, Any]) -> None:

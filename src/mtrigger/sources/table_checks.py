@@ -1,6 +1,6 @@
 """What is worth knowing of a table before it is read, for `mtrigger source check`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
@@ -53,12 +53,9 @@ def _has_index(database: Database, connection: sa.Connection, shape: Shape, read
     table, schema = shape.table.table, shape.table.schema or None
     if table not in inspector.get_table_names(schema):
         return True
-    first = {
-        next(iter(columns), None)
-        for columns in (
-            inspector.get_pk_constraint(table, schema)["constrained_columns"],
-            *(index["column_names"] for index in inspector.get_indexes(table, schema)),
-            *(unique["column_names"] for unique in inspector.get_unique_constraints(table, schema)),
-        )
-    }
-    return len(shape.times) < 2 and read_by[0] in first
+    found: list[Sequence[str | None]] = [
+        inspector.get_pk_constraint(table, schema)["constrained_columns"],
+        *(index["column_names"] for index in inspector.get_indexes(table, schema)),
+        *(unique["column_names"] for unique in inspector.get_unique_constraints(table, schema)),
+    ]
+    return len(shape.times) < 2 and any(columns[:1] == [read_by[0]] for columns in map(list, found))

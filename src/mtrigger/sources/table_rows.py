@@ -60,13 +60,12 @@ class TableRows:
         return str(raw[0]) if self._shape.number else ""
 
     def _key(self, document: dict[str, Any]) -> Any:
-        for field in self._key_fields:
-            if document[field] is None or isinstance(document[field], list):
-                what = "null" if document[field] is None else "an array"
+        key = {field: document[field] for field in self._key_fields}
+        for field, value in key.items():
+            if value is None or type(value) is list:
+                what = "null" if value is None else "an array"
                 raise UnstorableError(f"column `{field}`: {what} cannot be the key of a document")
-        if len(self._key_fields) == 1:
-            return document[self._key_fields[0]]
-        return {field: document[field] for field in self._key_fields}
+        return key if len(key) > 1 else key.popitem()[1]
 
     def _rejected(self, values: Raw, why: str) -> RejectedRow:
         texts = {
