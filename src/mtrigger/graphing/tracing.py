@@ -114,20 +114,22 @@ def _marks(rule: Rule) -> Iterator[str]:
     if rule.fire != "always":
         yield {"once": "once", "entering": "when it begins"}[rule.fire]
     if (absent := rule.absent) is not None:
-        yield f"nothing for {format_duration(absent.seconds)}{_per(absent.per)}"
+        yield f"nothing for {format_duration(absent.seconds)}{_per(rule, absent.per)}"
     if (count := rule.count) is not None:
-        yield f"{count.at_least} within {format_duration(count.within)}{_per(count.per)}"
+        yield f"{count.at_least} within {format_duration(count.within)}{_per(rule, count.per)}"
     if (throttle := rule.throttle) is not None:
-        yield f"one in {format_duration(throttle.every)}{_per(throttle.per)}"
+        yield f"one in {format_duration(throttle.every)}{_per(rule, throttle.per)}"
     if (digest := rule.digest) is not None:
         times = f"every {format_duration(digest.every)}" if digest.every is not None else digest.cron
-        yield f"digest {times}{_per(digest.per)}"
+        yield f"digest {times}{_per(rule, digest.per)}"
     if rule.active is not None:
         yield _hours(rule.active)
 
 
-def _per(paths: Per) -> str:
-    return f" per {', '.join(paths)}" if paths else ""
+def _per(rule: Rule, paths: Per) -> str:
+    """The paths as they were written: those into a message's body without it."""
+    shown = [path.removeprefix("body.") for path in paths] if rule.topic is not None else paths
+    return f" per {', '.join(shown)}" if shown else ""
 
 
 def _hours(active: Active) -> str:

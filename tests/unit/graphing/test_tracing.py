@@ -119,6 +119,12 @@ def test_what_a_rule_reads_and_where_its_actions_end(
     assert "s3cret" not in repr(flow)
 
 
+def test_a_path_into_a_message_is_shown_as_it_was_written(folder: RulesFolder) -> None:
+    """Although the rule knows it as one into the message's document."""
+    rule = folder.rule("on: {topic: T}\nthrottle: {every: 1h, per: region}\ndo: [{log: x}]\n")
+    assert box(flow_of([rule]), "rule:rule").marks == ("one in 1h per region",)
+
+
 def test_dead_letters_of_named_rules_come_from_these(folder: RulesFolder) -> None:
     """By an arrow of another kind."""
     folder.write("a.yaml", "on: {collection: a.b}\ndo: [{log: x}]\n")
