@@ -6,6 +6,7 @@ from mtrigger.config_types import format_duration
 from mtrigger.graphing.destinations import ends_of
 from mtrigger.graphing.flow import Edge, EdgeKind, Flow, Gathering, Node
 from mtrigger.graphing.places import collection, parts, query, table, topic
+from mtrigger.message_paths import as_written
 from mtrigger.quiet import Active, Per
 from mtrigger.rules import Rule
 from mtrigger.schedules import meaning
@@ -127,9 +128,8 @@ def _marks(rule: Rule) -> Iterator[str]:
 
 
 def _per(rule: Rule, paths: Per) -> str:
-    """The paths as they were written: those into a message's body without it."""
-    shown = [path.removeprefix("body.") for path in paths] if rule.topic is not None else paths
-    return f" per {', '.join(shown)}" if shown else ""
+    shown = map(as_written, paths) if rule.topic is not None else paths
+    return f" per {', '.join(shown)}" if paths else ""
 
 
 def _hours(active: Active) -> str:
