@@ -16,9 +16,8 @@ from sqlalchemy import event, exc
 
 from mtrigger.errors import SettingsError, SourceError
 from mtrigger.sources.dialects import DIALECTS, Dialect
+from mtrigger.sources.portions import Raw
 from mtrigger.sources.sql_errors import error_of
-
-Raw = Sequence[Any]
 
 
 class Database:

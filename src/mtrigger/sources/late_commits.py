@@ -76,7 +76,7 @@ class Progress:
     @classmethod
     def from_place(cls, place: Mapping[str, Any]) -> "Progress":
         """What `as_place` made; the beginning, of a place that some other mode has left."""
-        if "number" not in place and "ahead" not in place:
+        if "time" in place:
             return cls()
         ahead = place.get("ahead")
         return cls(

@@ -6,8 +6,8 @@ behind it or none. A statement that may find much is a stretch of `STRETCH` rows
 long, where rows can be told apart by a number.
 """
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,10 +17,11 @@ import sqlalchemy as sa
 
 from mtrigger.errors import SourceError
 from mtrigger.sources import statements
-from mtrigger.sources.database import Database, Raw
+from mtrigger.sources.database import Database
 from mtrigger.sources.definition import Query
 from mtrigger.sources.late_commits import Progress
 from mtrigger.sources.pages import Page, Place
+from mtrigger.sources.portions import Raw, cut_between
 from mtrigger.sources.statements import After
 from mtrigger.sources.table_rows import TableRows
 from mtrigger.sources.table_shapes import Shape, columns_of
@@ -68,13 +69,14 @@ class TableReading:
             with self._connected() as connection:
                 before = self._shape.time.bound(self._database.now(connection) - self._delay)
                 statement = statements.newer(self._shape.relation, self._after(place), before, limit)
-                began, full = place, False
-                with closing(self._portions(connection, statement, limit)) as portions:
-                    for portion, position, full in portions:
-                        place = place if position is None else self._time_place(position)
-                        last = len(portion) < self._query.batch and not full
-                        yield self._page(portion, place, last=last)
-            if not full:
+                began, cut = place, False
+                with self._opened(connection, statement) as portions:
+                    for portion in cut_between(portions, self._query.batch, self._positions, limit):
+                        if portion.position is not None:
+                            place = self._time_place(portion.position)
+                        cut = portion.cut
+                        yield self._page(portion.rows, place, last=portion.ended and not cut)
+            if not cut:
                 return
             if began == place:
                 raise self._not_distinct()
@@ -93,54 +95,24 @@ class TableReading:
 
     def _new_numbers(self, progress: Progress, *, much: bool) -> Iterator[Page]:
         """What is above all that was read; `much` of it, perhaps."""
-        limit, full = self._stretch, True
-        while full:
+        limit, cut = self._stretch, True
+        while cut:
             with self._connected() as connection:
                 now = self._database.now(connection)
                 began = self._with_mark(connection, progress, now) if much else progress
                 statement = statements.numbered(self._shape.relation, began.reached, limit=limit)
-                with closing(self._portions(connection, statement, limit)) as portions:
-                    for portion, position, full in portions:
-                        if position is not None:
-                            number = _whole_number(position[-1], self._shape)
+                with self._opened(connection, statement) as portions:
+                    for portion in cut_between(portions, self._query.batch, self._positions, limit):
+                        if portion.position is not None:
+                            number = _whole_number(portion.position[-1], self._shape)
                             progress = began.read(number, now, self._delay)
-                        last = len(portion) < self._query.batch and not full
+                        cut = portion.cut
+                        last = portion.ended and not cut
                         kept = replace(progress, ahead=None) if last else progress
-                        yield self._page(portion, kept.as_place(), last=last)
-            if full and progress.reached == began.reached:
+                        yield self._page(portion.rows, kept.as_place(), last=last)
+            if cut and progress.reached == began.reached:
                 raise self._not_distinct()
             much = True
-
-    def _portions(
-        self, connection: sa.Connection, statement: sa.Select[Any], limit: int | None
-    ) -> Generator[tuple[list[Raw], Raw | None, bool], None, None]:
-        """Each portion of a result in order, with the last position that is complete (None: none so far), and
-        whether the result was cut off at `limit`."""
-        tail: Raw | None = None
-        complete: Raw | None = None
-        count = 0
-        with self._opened(connection, statement) as portions:
-            for portion in portions:
-                count += len(portion)
-                full = count == limit
-                last = tuple(portion[-1][: self._positions]) if portion else tail
-                if len(portion) < self._query.batch and not full:
-                    complete = last
-                else:
-                    complete = self._before_the_last(portion, tail) or complete
-                tail = last
-                yield portion, complete, full
-
-    def _before_the_last(self, portion: Sequence[Raw], tail: Raw | None) -> Raw | None:
-        """The position before those rows at the end that have the same one: more of them may follow."""
-        if not portion:
-            return None
-        last = tuple(portion[-1][: self._positions])
-        for row in reversed(portion):
-            position = tuple(row[: self._positions])
-            if position != last:
-                return position
-        return tail if tail != last else None
 
     def _after(self, place: Place) -> After | None:
         time = self._shape.time

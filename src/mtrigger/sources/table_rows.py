@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from mtrigger.sources.database import Raw
 from mtrigger.sources.pages import RejectedRow, Row, key_text
+from mtrigger.sources.portions import Raw
 from mtrigger.sources.row_documents import RowConverter, field_name
 from mtrigger.sources.table_shapes import Shape
 from mtrigger.sources.values import UnstorableError, text_of
