@@ -45,29 +45,34 @@ class Sink:
         return Preview(f"sink: {effect.account}", parts)
 
     def _effect(self, message: Mapping[str, Any]) -> Effect:
-        body = message["body"]
+        body, mode = message["body"], self._config.mode
+        if mode == "upsert" and message["headers"].get(DELETED) is True:
+            key = self._key(message, body if isinstance(body, Mapping) else None)
+            return Effect(self._database, self._collection, "delete", {"_id": {"$eq": key}})
         if not isinstance(body, Mapping):
             raise PermanentError(f"the message's body is {_named(body)}, and a document is needed")
-        upserts = self._config.mode == "upsert"
         key = self._key(message, body)
-        matched = {"_id": {"$eq": key}}
-        if upserts and message["headers"].get(DELETED) is True:
-            return Effect(self._database, self._collection, "delete", matched)
         if self._check is not None:
             self._check(body)
         document = {"_id": key, **_fields(mapped(body, self._config.fields))}
-        if upserts:
+        if mode == "upsert":
+            matched = {"_id": {"$eq": key}}
             return Effect(self._database, self._collection, "replace", matched, document, upsert=True)
         own_id = self._config.key is None
         return Effect(self._database, self._collection, "insert", value=document, own_id=own_id)
 
-    def _key(self, message: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
-        """The `_id` of the document. An insert without a `key` makes a document of each message."""
-        if self._config.key is not None:
+    def _key(self, message: Mapping[str, Any], body: Mapping[str, Any] | None) -> Any:
+        """The `_id` of the document. Of what is gone there may be no body: then it is the message's key. An
+        insert without a `key` makes a document of each message."""
+        if self._config.key is not None and body is not None:
             return key_at(body, self._config.key)
         key = message["key"] if self._config.mode == "upsert" else None
         if isinstance(key, list):
             raise PermanentError("the message's key is an array, which cannot be an `_id`: name a `key`")
+        if key is None and body is None:
+            raise PermanentError(
+                "the message says that something is gone; neither its key nor a body says what"
+            )
         return message["id"] if key is None else key
 
 
