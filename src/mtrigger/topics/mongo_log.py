@@ -25,6 +25,7 @@ from mtrigger.errors import PositionError, SettingsError
 from mtrigger.messages import Message, collection_of, name_mistake, read_message
 from mtrigger.reading.decoding import decoded
 from mtrigger.stores.steadiness import StateOutage, steadily
+from mtrigger.supervision.outages import heed_cancellation
 from mtrigger.topics.log import After, Extent, From, Retention
 from mtrigger.topics.mongo_numbering import Numberer
 from mtrigger.topics.numbering import new_row
@@ -86,6 +87,7 @@ class MongoLog:
         async with self._client.start_session() as session:
             row = await self._present(session)
             while row is not None:
+                heed_cancellation()
                 if behind < row.next - 1 and (page := await self._page(behind, row.next, limit, session)):
                     return page
                 row = await self._numberer.more(row, session)
@@ -148,6 +150,7 @@ class MongoLog:
         """The row once everything that is there by now has its number."""
         row = await self._numberer.row(session)
         while row is not None:
+            heed_cancellation()
             later = await self._numberer.more(row, session)
             if later is None:
                 return row

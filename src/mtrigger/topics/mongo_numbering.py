@@ -25,6 +25,7 @@ from mtrigger.topics.numbering import (
     claiming_small,
     completing,
     completing_large,
+    completing_null,
 )
 from mtrigger.topics.rows import WITHOUT_CLAIMED, TopicRow, read_row
 
@@ -66,8 +67,7 @@ class Numberer:
     async def more(self, row: TopicRow, session: AsyncClientSession) -> TopicRow | None:
         """Number some of the messages without a number. Returns the row as it is then, with a later `next`
         than `row` has; None when there was nothing to number. Raises PyMongoError; asking again is safe."""
-        claim = row.claim
-        if claim is None:
+        if row.claim is None:
             mine = ObjectId()
             await self._claim(row.next, mine, session)
             found = await self.row(session)
@@ -75,10 +75,10 @@ class Numberer:
                 return found
             if found.claim is None:
                 return None
-            claim = found.claim
-            if claim == mine:
-                return await self._finish(claim, session)
-        return await self._finished(claim, session) or await self._finish(claim, session)
+            row = found
+            if row.claim == mine:
+                return await self._finish(row, session)
+        return await self._finished(row, session) or await self._finish(row, session)
 
     async def _claim(self, following: int, claim: ObjectId, session: AsyncClientSession) -> None:
         pipeline = claiming(self._topic, following, claim, AT_ONCE)
@@ -100,23 +100,28 @@ class Numberer:
             pipeline = claiming_small(self._topic, following, claim, AT_ONCE_LARGE)
             await self._run(self._messages, pipeline, session, hint=INDEX)
 
-    async def _finished(self, claim: ObjectId, session: AsyncClientSession) -> TopicRow | None:
-        """The row once another numberer is done with `claim`; None when that takes it too long."""
+    async def _finished(self, claimed: TopicRow, session: AsyncClientSession) -> TopicRow | None:
+        """The row once another numberer is done with what is claimed; None when that takes it too long."""
         for _ in range(_LOOKS):
             await asyncio.sleep(_BETWEEN)
             row = await self.row(session)
-            if row is None or row.claim != claim:
+            if row is None or row.claim != claimed.claim:
                 return row
         return None
 
-    async def _finish(self, claim: ObjectId, session: AsyncClientSession) -> TopicRow | None:
+    async def _finish(self, claimed: TopicRow, session: AsyncClientSession) -> TopicRow | None:
         """Number what is claimed and end the claim, whoever made it."""
+        claim = claimed.claim
+        assert claim is not None
         try:
             await self._run(self._rows, completing(self._topic, self._messages.name, claim), session)
         except OperationFailure as error:
             if passes(error):
                 raise
             await self._run(self._rows, completing_large(self._topic, self._messages.name, claim), session)
+        if claimed.null_at >= 0:
+            unnumbered, update = completing_null(claimed.next + claimed.null_at)
+            await self._messages.update_one(unnumbered, update, session=session)
         mine, update = advancing(self._topic, claim)
         row = await self._rows.find_one_and_update(
             mine, update, projection=WITHOUT_CLAIMED, return_document=ReturnDocument.AFTER, session=session

@@ -18,8 +18,10 @@ lock, no lease, no clock and no transaction in it. Ids and numbers stay on the s
 so an id may be anything, also what Python cannot hold. All steps of one round belong to one causally
 consistent session: a member that has been deposed and does not know it cannot answer for the topic.
 
-Messages without a number are found in the order of the index, which is that of `inserted` and, where that is
-missing, the order in which the server stored them.
+Messages without a number are found in the order in which the server has stored them: that is the order of
+equal keys in an index. Another member of the replica set may have stored them in another order, and becomes
+primary one day: so where all that are claimed together have the server's time of their insert, they are put
+in order by it.
 """
 
 from collections.abc import Mapping
@@ -34,7 +36,7 @@ ROWS = "topics"
 INDEX = "numbers"
 """The name of the index by which messages are found and read."""
 
-KEYS = (("offset", 1), ("inserted", 1))
+KEYS = (("offset", 1),)
 """What it is over."""
 
 LARGEST_ID = 1_000_000
@@ -44,6 +46,9 @@ LARGEST_NUMBERED = 16 * 1024 * 1024 - 1024
 """Bytes of a message to which its offset and its time can be added for certain."""
 
 TOO_LARGE = "it was too large to be given an offset: all but its id has been left out"
+
+_UNDEFINED = 6
+"""A type of BSON that no program of today writes; `$merge` refuses it as an id, as it does null."""
 
 Pipeline = list[Mapping[str, Any]]
 
@@ -62,13 +67,13 @@ def claiming(topic: str, following: int, claim: ObjectId, limit: int) -> Pipelin
         "claim": {"$cond": [free, "$$claim", "$claim"]},
     }
     return [
-        {"$match": {"offset": None}},
+        {"$match": {"offset": None, "_id": {"$not": {"$type": _UNDEFINED}}}},
         {"$limit": limit},
-        {"$group": {"_id": topic, "ids": {"$push": "$_id"}}},
+        {"$group": {"_id": topic, "found": {"$push": {"id": "$_id", "inserted": "$inserted"}}}},
         {
             "$merge": {
                 "into": ROWS,
-                "let": {"following": Int64(following), "claim": claim, "ids": "$ids"},
+                "let": {"following": Int64(following), "claim": claim, "ids": _in_order("$found")},
                 "whenMatched": [{"$set": taken}],
                 "whenNotMatched": "discard",
             }
@@ -100,16 +105,32 @@ def completing_large(topic: str, collection: str, claim: ObjectId) -> Pipeline:
     return _numbering(topic, collection, claim, [{"$replaceWith": {"$switch": written}}])
 
 
+def completing_null(number: int) -> tuple[Mapping[str, Any], Pipeline]:
+    """For the collection of messages: the filter and the update that number the one whose id is null, if it
+    has no number. (`$merge` does not take it.)"""
+    numbered = {"offset": Int64(number), "time": {"$ifNull": ["$time", "$$NOW"]}}
+    return {"_id": None, "offset": None}, [{"$set": numbered}]
+
+
 def advancing(topic: str, claim: ObjectId) -> tuple[Mapping[str, Any], Pipeline]:
     """For the collection of rows: the filter and the update that end `claim`, once it is completed."""
     following = {"$add": ["$next", {"$size": "$numbering"}]}
     return {"_id": topic, "claim": claim}, [{"$set": {"next": following, "numbering": [], "claim": None}}]
 
 
+def _in_order(found: str) -> Mapping[str, Any]:
+    """The ids of what was found, by the time of the insert where all of them have one."""
+    is_timed = {"$eq": [{"$type": "$$this.inserted"}, "timestamp"]}
+    timed = {"$allElementsTrue": [{"$map": {"input": found, "in": is_timed}}]}
+    ordered = {"$cond": [timed, {"$sortArray": {"input": found, "sortBy": {"inserted": 1}}}, found]}
+    return {"$map": {"input": ordered, "in": "$$this.id"}}
+
+
 def _numbering(topic: str, collection: str, claim: ObjectId, write: Pipeline) -> Pipeline:
     return [
         {"$match": {"_id": topic, "claim": claim}},
         {"$unwind": {"path": "$numbering", "includeArrayIndex": "place"}},
+        {"$match": {"numbering": {"$ne": None}}},
         {"$project": {"_id": "$numbering", "number": {"$add": ["$next", "$place"]}}},
         {
             "$merge": {

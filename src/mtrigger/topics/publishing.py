@@ -70,7 +70,8 @@ class Publisher:
                 new += await self._insert(failed[:half], refused)
                 rest = failed[half:]
             elif sent.code:
-                refused.append((failed[0]["_id"], sent.why))
+                message = bson.decode(failed[0].raw, self._messages.codec_options)
+                refused.append((message["_id"], sent.why))
         return new
 
     @steadily

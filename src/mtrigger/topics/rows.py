@@ -18,19 +18,26 @@ from mtrigger.topics.retention import Mark
 
 __all__ = ["ROWS", "WITHOUT_CLAIMED", "TopicRow", "read_row", "retention_fields"]
 
-WITHOUT_CLAIMED: Mapping[str, int] = {"numbering": 0}
+WITHOUT_CLAIMED: Mapping[str, Any] = {
+    **dict.fromkeys(
+        ("next", "first", "claim", "keep_seconds", "max_bytes", "marks", "created_at", "swept_at"), 1
+    ),
+    "null_at": {"$indexOfArray": ["$numbering", None]},
+}
 """The projection that a row is read with."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicRow:
     """`next` is the next offset, `first` the lowest one that retention has left; `claim` names the messages
-    that are being numbered; `marks` is when `next` was where (see `retention`)."""
+    that are being numbered, and `null_at` is the place among them of the one whose id is null (-1: it is not
+    among them); `marks` is when `next` was where (see `retention`)."""
 
     topic: str
     next: int
     first: int
     claim: ObjectId | None
+    null_at: int
     retention: Retention
     marks: tuple[Mark, ...]
     created_at: datetime | None
@@ -44,6 +51,7 @@ def read_row(row: Mapping[str, Any]) -> TopicRow:
         next=int(row["next"]),
         first=int(row["first"]),
         claim=row["claim"],
+        null_at=int(row["null_at"]),
         retention=Retention(row["keep_seconds"], row["max_bytes"]),
         marks=tuple(Mark(mark["at"], int(mark["next"])) for mark in row.get("marks", ())),
         created_at=row.get("created_at"),
