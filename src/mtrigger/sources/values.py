@@ -153,6 +153,10 @@ def _local(zone: ZoneInfo) -> Convert:
     return read
 
 
+def _time_in_utc(value: Any) -> Any:
+    return _time(value) if type(value) is datetime else _if_text(value, _local(_UTC))
+
+
 def _time_of_unknown_zone(value: Any) -> Any:
     if isinstance(value, datetime) and value.tzinfo is None:
         raise UnstorableError(
@@ -202,9 +206,10 @@ def _json(value: Any) -> Any:
     if type(value) is not str:
         return _plain(value)
     try:
-        return _plain(json.loads(value))
+        found = json.loads(value)
     except (ValueError, RecursionError) as error:
         raise UnstorableError("JSON that cannot be read, or is nested too deeply") from error
+    return _plain(found)
 
 
 def _bits(value: Any) -> Any:
@@ -283,7 +288,10 @@ _BY_BASE: tuple[tuple[Any, Convert], ...] = (
     (Mapping, lambda value: _nested(dict(value))),
 )
 
+_UTC = ZoneInfo("UTC")
+
 _BY_KIND: dict[Kind, Convert] = {
+    "utc time": _time_in_utc,
     "day": _day,
     "clock": _clock,
     "json": _json,
