@@ -53,7 +53,7 @@ class Soe:
     def start(self, *arguments: str) -> Running:
         """`mtrigger source run`, until it reads."""
         running = self.shop.command.start(
-            "source", "run", *arguments, env={**self.shop.environment, "SOE_URL": self.url}
+            "source", "run", "--lease", "2s", *arguments, env={**self.shop.environment, "SOE_URL": self.url}
         )
         running.wait_for_line("reading orders_")
         return running
@@ -100,11 +100,11 @@ everywhere = pytest.mark.parametrize("soe", KINDS, indirect=True)
 async def test_rows_become_documents_and_changes_follow(soe: Soe) -> None:
     """Their types kept, the primary key as `_id`; the second run reads what is new and what has changed."""
     soe.source(mode="timestamp+incrementing", timestamp="updated_at")
-    soe.table.insert(range(1, 2501))
+    soe.table.insert(range(1, 1201))
     done = soe.once()
     assert done.code == 0, done.output
-    assert "2,500 rows" in done.stderr
-    assert await soe.count() == 2500
+    assert "1,200 rows" in done.stderr
+    assert await soe.count() == 1200
     assert await soe.shop.orders.find_one({"_id": 7}) == {
         "_id": 7,
         "order_id": 7,
@@ -116,13 +116,13 @@ async def test_rows_become_documents_and_changes_follow(soe: Soe) -> None:
         f"UPDATE {soe.table.name} SET amount = 5, updated_at = :at WHERE order_id = 7",
         [{"at": LONG_AGO + timedelta(days=1)}],
     )
-    soe.table.insert(range(2501, 2503), at=LONG_AGO + timedelta(days=2))
+    soe.table.insert(range(1201, 1203), at=LONG_AGO + timedelta(days=2))
     assert soe.once().code == 0
     amounts = await soe.amounts()
-    assert len(amounts) == 2502
+    assert len(amounts) == 1202
     assert Decimal128(amounts[7]).to_decimal() == 5
     place = await soe.place()
-    assert (place["rows"], place["rejected"], place["passes"]) == (2503, 0, 2)
+    assert (place["rows"], place["rejected"], place["passes"]) == (1203, 0, 2)
 
 
 @everywhere
@@ -232,7 +232,7 @@ async def test_sources_are_read_by_one_process_and_taken_over(soe: Soe) -> None:
     """One that stands by goes on where the first one was killed; meanwhile `--once` refuses."""
     soe.source(TOPIC)
     soe.table.insert(range(5))
-    first = soe.start("--lease", "1s")
+    first = soe.start()
     await eventually(lambda: _has(soe, 5))
     refused = soe.once()
     assert (refused.code, "is read by" in refused.stderr) == (75, True)
@@ -275,7 +275,6 @@ async def test_reset_reads_anew(soe: Soe) -> None:
     await eventually(soe.count)
     assert running.terminate() == 0
     assert soe.run("source", "reset", "soe", "--yes").code == 0
-    assert soe.run("source", "reset", "soe", "--yes").code == 1
 
 
 def test_check_shows_the_first_rows_and_stores_nothing(soe: Soe) -> None:
