@@ -71,8 +71,9 @@ class Dispatcher:
         self._drained = asyncio.Event()
         self._ended = asyncio.Event()
 
-    async def serve(self, runners: Mapping[LineKey, Runner]) -> None:
-        """Run deliveries with `runners` from now on.
+    async def serve(self, runners: Mapping[LineKey, Runner], others: Matcher | None = None) -> None:
+        """Run deliveries with `runners` from now on; `others` holds all rules in force, where these are some
+        of them: what they write may concern the others.
 
         Attempts that are under way end with the old ones. What is owed to a line without a runner stays in
         the outbox; when the line comes back, its open deliveries are loaded.
@@ -90,7 +91,7 @@ class Dispatcher:
         self._runners = runners
         rules = [runner.rule for runner in runners.values()]
         self._limits.use({rule.name: rule.concurrency for rule in rules if rule.concurrency is not None})
-        self._handling.use(Matcher({rule.name: rule for rule in rules}.values()), runners)
+        self._handling.use(others or Matcher({rule.name: rule for rule in rules}.values()), runners)
         if self._running:
             self._ask_again()
 

@@ -7,39 +7,29 @@ with its error; a stop in good order loses and repeats nothing.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
-from pymongo import AsyncMongoClient
-
-from mtrigger import actions, pushdown
-from mtrigger.actions.base import Preview, Work
 from mtrigger.actions.services import Services
-from mtrigger.deployment import preflight
+from mtrigger.consuming.serving import Groups
 from mtrigger.deployment.connecting import Deployment, examine
-from mtrigger.deployment.databases import state_store, watched_client
-from mtrigger.dispatcher import Runner
-from mtrigger.errors import RulesError, SettingsError
-from mtrigger.loading import RuleSet, default_templates, load
+from mtrigger.deployment.databases import State, state_of, watched_client
+from mtrigger.loading import default_templates
 from mtrigger.logs import labelled
-from mtrigger.matching import Matcher
 from mtrigger.ownership.processes import this_process
 from mtrigger.ownership.sharing import share
 from mtrigger.ownership.standby import Owned, owned
-from mtrigger.partition_work import InForce, PartitionWork
+from mtrigger.partition_work import PartitionWork
 from mtrigger.partitions import Partition, dealt
 from mtrigger.position.recovering import Policies
 from mtrigger.position.repartitioning import divided
 from mtrigger.position.starting import LayoutChangedError, Starting, counted
-from mtrigger.reading.queries import learning
 from mtrigger.reloading import RuleFiles
-from mtrigger.rules import with_endings
+from mtrigger.rules_in_force import Client, RulesInForce, Show, consider, read_rules
 from mtrigger.running.destination_report import report
-from mtrigger.running.dry_run import Rehearsal
 from mtrigger.settings import Settings
-from mtrigger.stores.base import Checkpoint, LineKey, Store
+from mtrigger.stores.base import Checkpoint
 from mtrigger.stores.layouts import Layout
 from mtrigger.supervision.interpreter import collecting_seldom
 from mtrigger.supervision.stopping import Stop, bounded
@@ -47,9 +37,6 @@ from mtrigger.supervision.supervising import first_error, part, pause, until
 from mtrigger.supervision.threads import in_thread
 
 log = logging.getLogger(__name__)
-
-Client = AsyncMongoClient[dict[str, Any]]
-Show = Callable[[Work, Preview], None]
 
 
 async def run(settings: Settings, stop: Stop, show: Show) -> None:
@@ -70,44 +57,18 @@ async def _run(settings: Settings, stop: Stop, show: Show) -> None:
 async def started(settings: Settings, show: Show) -> AsyncIterator["Engine"]:
     """An engine that has read its rules and reached its databases, ready to `run`."""
     files = RuleFiles(settings.rules, settings.templates or default_templates(settings.rules))
-    rules = await in_thread(partial(_load, settings))
+    loaded = await in_thread(partial(read_rules, settings))
     async with watched_client(settings) as (client, uri):
         deployment = await examine(client, uri)
-        await _consider(rules, settings, client)
-        async with state_store(settings, client) as store:
-            services = Services(rules.templates, settings.smtp, settings.mail_from)
+        await consider(loaded, settings, client)
+        async with state_of(settings, client) as state:
+            services = Services(loaded.templates, settings.smtp, settings.mail_from)
+            rules = RulesInForce(settings, client, deployment, state.store, services, show, files, loaded)
             try:
-                engine = Engine(settings, client, deployment, store, services, show, files, rules)
                 with collecting_seldom():
-                    yield engine
+                    yield Engine(settings, client, deployment, state, services, rules)
             finally:
                 await services.close()
-
-
-def _refuse(error: RulesError | SettingsError) -> None:
-    for line in str(error).splitlines():
-        log.error("%s", line)
-    log.error("the rules were not reloaded: the ones before stay in force until this is mended")
-
-
-def _load(settings: Settings) -> RuleSet:
-    return load(settings.rules, settings.templates, settings.environ)
-
-
-async def _consider(rules: RuleSet, settings: Settings, client: Client) -> None:
-    """Say what is worth saying about the rules; raise SettingsError for what makes one of them useless."""
-    found = await preflight.survey(client, rules.rules)
-    mail_server = settings.smtp or (object() if settings.dry_run else None)
-    grave = []
-    said = preflight.findings(rules.rules, found, mail_server)
-    said += preflight.into_the_state(rules.rules, settings.state_db)
-    for finding in (*said, *preflight.across_partitions(rules.rules, settings.partitions)):
-        if finding.grave:
-            grave.append(str(finding))
-        else:
-            log.warning("%s", finding)
-    if grave:
-        raise SettingsError("\n".join(grave))
 
 
 class Engine:
@@ -122,25 +83,19 @@ class Engine:
         settings: Settings,
         client: Client,
         deployment: Deployment,
-        store: Store,
+        state: State,
         services: Services,
-        show: Show,
-        files: RuleFiles,
-        rules: RuleSet,
+        rules: RulesInForce,
     ) -> None:
         self.watching = asyncio.Event()
         self._settings = settings
         self._client = client
         self._deployment = deployment
-        self._store = store
+        self._state = state
+        self._store = state.store
         self._services = services
-        self._show = show
-        self._files = files
         self._rules = rules
-        self._in_force = self._prepared(rules)
-        self._works: set[PartitionWork] = set()
         self._given: dict[Partition, Stop] = {}
-        self._changing = asyncio.Lock()
 
     async def run(self, stop: Stop) -> None:
         """Run until `stop`, then stop in good order. Raises what a part died of."""
@@ -159,18 +114,22 @@ class Engine:
         settings = self._settings
         try:
             async with asyncio.TaskGroup() as parts:
-                reloading = parts.create_task(
-                    part("reloading", self._reload(stop.requested)), name="reloading"
-                )
                 mine = tuple(dealt(settings.partitions, settings.process, settings.processes))
-                serving = [
+                reloading = parts.create_task(
+                    part("reloading", self._rules.reload(stop.requested)), name="reloading"
+                )
+                beside = {
+                    "report of destinations": self._report(stop.requested),
+                    "sharing": self._share(mine, stop),
+                    "groups of topics": self._groups().run(stop),
+                }
+                running = [reloading]
+                running += [parts.create_task(part(name, work), name=name) for name, work in beside.items()]
+                running += [
                     parts.create_task(self._serve(partition, layout, stop), name=f"partition {partition}")
                     for partition in mine
                 ]
-                telling = self._report(stop.requested)
-                reporting = parts.create_task(part("report of destinations", telling), name="reporting")
-                sharing = parts.create_task(part("sharing", self._share(mine, stop)), name="sharing")
-                await until(stop.requested, (reloading, reporting, sharing, *serving))
+                await until(stop.requested, running)
                 log.info("stopping: what was read is stored, what runs may end (again to hurry)")
                 reloading.cancel()
         except BaseExceptionGroup as group:
@@ -189,6 +148,10 @@ class Engine:
         names = [partition.name for partition in mine]
         await share(self._store.leases, names, self._settings.lease, give, stop.requested)
 
+    def _groups(self) -> Groups:
+        """The groups of rules that consume topics."""
+        return Groups(self._settings, self._state, self._deployment, self._rules, self._services.breakers)
+
     async def _report(self, ending: asyncio.Event) -> None:
         """Say in the state database which destinations are down."""
         await report(self._services.breakers, self._store.destinations, str(this_process()), ending)
@@ -201,7 +164,7 @@ class Engine:
         starting = Starting(self._settings, self._client, self._store, self._deployment)
 
         def asked() -> Awaitable[Checkpoint]:
-            return starting.place(partition, self._rules.rules)
+            return starting.place(partition, self._rules.rules.rules)
 
         while not stop.requested.is_set():
             async with owned(self._store, asked, self._settings.lease, stop.requested) as stream:
@@ -215,7 +178,7 @@ class Engine:
                         await work.run(own)
                 finally:
                     self._given.pop(partition, None)
-                    self._works.discard(work)
+                    self._rules.leave(work)
             if not stop.requested.is_set():
                 log.info("given up: another process has fewer partitions")
                 await pause(self._settings.lease, stop.requested)
@@ -230,58 +193,5 @@ class Engine:
         policies = Policies(settings.state_db, settings.on_history_lost, settings.on_invalid_token)
         breakers = self._services.breakers
         work = PartitionWork(self._client, partition, stream, policies, settings.drain, breakers)
-        async with self._changing:
-            if self._files.changed():
-                await self._take_over_rules()
-            await work.start(self._in_force)
-            self._works.add(work)
+        await self._rules.begin(work)
         return work
-
-    # -- rules -------------------------------------------------------------------------------------------
-
-    def _prepared(self, rules: RuleSet) -> InForce:
-        if not (self._settings.dry_run or self._store.effects.together):
-            for finding in preflight.carried_out_apart(rules.rules):
-                log.warning("%s", finding)
-        plan = pushdown.plan(rules.rules, self._settings.state_db, self._deployment.large_events)
-        return InForce(Matcher(rules.rules), plan, self._runners(rules), _summary(rules))
-
-    def _runners(self, rules: RuleSet) -> dict[LineKey, Runner]:
-        self._services.templates = rules.templates
-        runners = {}
-        for rule in with_endings(rules.rules):
-            if rule.enabled:
-                for entry in rule.actions:
-                    action = actions.kind(entry.kind).open(entry.config, self._services)
-                    if self._settings.dry_run:
-                        action = Rehearsal(action, self._show)
-                    learn = learning(self._client, rule)
-                    runners[LineKey(rule.name, entry.name)] = Runner(rule, action, entry.concurrency, learn)
-        return runners
-
-    async def _reload(self, ending: asyncio.Event) -> None:
-        """Take over changed rules; for ever."""
-        async for _ in self._files.changes(ending):
-            async with self._changing:
-                await self._take_over_rules()
-
-    async def _take_over_rules(self) -> None:
-        """Read the rules again and use them in all partitions, all of them at once or none."""
-        try:
-            changed = await in_thread(partial(_load, self._settings))
-            await _consider(changed, self._settings, self._client)
-            in_force = self._prepared(changed)
-        except (RulesError, SettingsError) as error:
-            _refuse(error)
-            return
-        self._rules, self._in_force = changed, in_force
-        for work in self._works:
-            await work.use(in_force)
-        log.info("rules reloaded: watching %s with %s", *in_force.words)
-
-
-def _summary(rules: RuleSet) -> tuple[str, str]:
-    enabled = [rule for rule in rules.rules if rule.enabled]
-    patterns = sorted({pattern for rule in enabled for pattern in rule.collections.patterns})
-    shown = ", ".join(patterns[:5]) + (f" and {len(patterns) - 5} more" if len(patterns) > 5 else "")
-    return shown or "nothing", f"{len(enabled)} rule{'s' if len(enabled) != 1 else ''}"

@@ -4,42 +4,26 @@ Promises: what is already owed is loaded before the stream opens; a part that di
 error; a stop in good order loses and repeats nothing.
 """
 
-import asyncio
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import AsyncMongoClient
 
 from mtrigger.actions.breakers import Breakers
-from mtrigger.dispatcher import Dispatcher, Runner
-from mtrigger.matching import Matcher
+from mtrigger.dispatcher import Dispatcher
 from mtrigger.ownership.standby import Owned
 from mtrigger.partitions import Partition
 from mtrigger.position.recovering import Policies
-from mtrigger.pushdown import StreamPlan
 from mtrigger.reading.lookups import Documents
 from mtrigger.reading.narrowing import narrowed
+from mtrigger.rules_in_force import InForce
 from mtrigger.scheduling import Scheduler
-from mtrigger.stores.base import LineKey
+from mtrigger.stream_work import StreamWork
 from mtrigger.supervision.stopping import Stop
-from mtrigger.supervision.supervising import first_error, part, until
 from mtrigger.watcher import Watched, Watcher
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class InForce:
-    """What a set of rules comes to: which of them hold, what to ask the server for, what to run, and the two
-    in a few words for people."""
-
-    matcher: Matcher
-    plan: StreamPlan
-    runners: Mapping[LineKey, Runner]
-    words: tuple[str, str]
 
 
 class PartitionWork:
@@ -59,9 +43,9 @@ class PartitionWork:
         self._partition = partition
         self._stream = stream
         self._policies = policies
-        self._drain_seconds = drain
         complete = Documents(client).complete
         self._dispatcher = Dispatcher(stream.store, partition.name, breakers, complete)
+        self._work = StreamWork(stream, self._dispatcher, drain)
         # Schedules are nobody's document: the first partition owes for them, so they run once.
         first, offer = partition.index == 0, self._dispatcher.offer
         self._scheduler = Scheduler(stream.store, partition.name, offer) if first else None
@@ -85,40 +69,13 @@ class PartitionWork:
 
     async def run(self, stop: Stop) -> None:
         """Run until `stop`, then stop in good order. Raises what a part died of."""
-        try:
-            async with asyncio.TaskGroup() as parts:
-                dispatching = parts.create_task(self._dispatcher.run(), name="dispatcher")
-                watching = parts.create_task(self._watcher.run(), name="watcher")
-                owning = parts.create_task(part("lease", self._stream.lasts()), name="lease")
-                scheduling = self._begin_scheduling(parts, stop)
-                await until(stop.requested, (dispatching, watching, owning, *scheduling))
-                self._watcher.stop()
-                draining = parts.create_task(part("drain", self._drain(stop)), name="drain")
-                await asyncio.wait({watching, draining})
-                await dispatching
-                for task in (owning, *scheduling):
-                    task.cancel()
-        except BaseExceptionGroup as group:
-            raise first_error(group) from group
-
-    async def _drain(self, stop: Stop) -> None:
-        hurry = asyncio.create_task(stop.hurried.wait())
-        draining = asyncio.create_task(self._dispatcher.drain(self._drain_seconds))
-        await asyncio.wait({hurry, draining}, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
-        if not draining.done():
-            draining.cancel()
-            await self._dispatcher.drain(0)
+        scheduler = self._scheduler
+        beside = {} if scheduler is None else {"scheduler": scheduler.run(stop.requested)}
+        await self._work.run(self._watcher, beside, stop)
 
     def _schedule(self, rules: InForce) -> None:
         if self._scheduler is not None:
             self._scheduler.use(rules.matcher.rules)
-
-    def _begin_scheduling(self, parts: asyncio.TaskGroup, stop: Stop) -> list[asyncio.Task[None]]:
-        if self._scheduler is None:
-            return []
-        work = part("scheduler", self._scheduler.run(stop.requested))
-        return [parts.create_task(work, name="scheduler")]
 
     def _watched(self, rules: InForce) -> Watched:
         return Watched(rules.matcher, narrowed(rules.plan, self._partition))

@@ -80,7 +80,9 @@ def owed(
 def _links(event: ChangeEvent) -> tuple[int, tuple[str, ...]]:
     """Through how many links, and which rules, rules themselves have caused `event`, where it says so: a message
     that a rule has published does. Any producer may write there what it likes."""
-    source = event.document.get("source") if event.operation == MESSAGE and event.document is not None else None
+    source = (
+        event.document.get("source") if event.operation == MESSAGE and event.document is not None else None
+    )
     if not isinstance(source, Mapping):
         return 0, ()
     depth, names = source.get("depth"), source.get("through")

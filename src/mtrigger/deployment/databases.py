@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from pymongo import AsyncMongoClient
@@ -26,6 +27,17 @@ from mtrigger.stores.steadiness import StateOutage
 from mtrigger.topics.registry import MongoTopics
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where positions, the outbox and the topics are kept: `database` of what `client` reaches.
+    For a dry run `store` is in memory, and the topics are the real ones."""
+
+    store: Store
+    topics: MongoTopics
+    client: AsyncMongoClient[dict[str, Any]]
+    database: str
 
 
 @asynccontextmanager
@@ -56,12 +68,14 @@ def _at(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def state_store(settings: Settings, client: AsyncMongoClient[dict[str, Any]]) -> AsyncIterator[Store]:
-    """The state: in memory for a dry run, else in the watched deployment or where --state-uri says."""
-    if settings.dry_run:
-        yield MemoryStore()
-        return
+async def state_of(settings: Settings, client: AsyncMongoClient[dict[str, Any]]) -> AsyncIterator[State]:
+    """The state: in the watched deployment or where --state-uri says; for a dry run in memory, but for the
+    topics."""
     async with connect(settings.state_uri) if settings.state_uri else _shared(client) as home:
+        topics = MongoTopics(home[settings.state_db], StateOutage(None))
+        if settings.dry_run:
+            yield State(MemoryStore(), topics, home, settings.state_db)
+            return
         try:
             elsewhere = None if home is client or await same_deployment(client, home) else client
             make_topic = topic_maker(home[settings.state_db])
@@ -77,7 +91,7 @@ async def state_store(settings: Settings, client: AsyncMongoClient[dict[str, Any
                 f"The state database {settings.state_db!r} cannot be used (the role `readWrite` on it is "
                 f"needed): {redact_uri(str(error))}"
             ) from error
-        yield store
+        yield State(store, topics, home, settings.state_db)
 
 
 def topic_maker(state: AsyncDatabase[dict[str, Any]]) -> MakeTopic:

@@ -1,0 +1,211 @@
+"""Rules that consume topics, through the installed command on a real deployment.
+
+Messages are inserted as any producer would insert them: by plain PyMongo, without offsets.
+"""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from pymongo.asynchronous.collection import AsyncCollection
+
+from acceptance.shop import Shop
+from mtrigger.stores.mongo import MongoStore
+from mtrigger.stores.steadiness import StateOutage
+from mtrigger.topics.message_events import Place
+from mtrigger.topics.mongo_log import MongoLog
+from mtrigger.topics.registry import MongoTopics
+from support.command import Running
+from support.polling import eventually
+
+Document = dict[str, Any]
+
+MAILS = """
+name: big
+on: {topic: ORDERS}
+when: amount > 10000 and message.headers.kind == "web"
+do:
+  - email:
+      to: sales@example.com
+      subject: "Big order {{ message.key }}"
+      text: "{{ document.amount }} in {{ message.topic }} at {{ message.offset }}"
+"""
+
+STEPS = """
+name: {name}
+on: {{topic: ORDERS, group: {group}, from: {start}}}
+do:
+  - write:
+      into: SHOP.{name}
+      insert: {{key: "{{{{ message.key }}}}", n: "{{{{ document.n }}}}", id: "{{{{ message.id }}}}"}}
+"""
+
+
+def messages(shop: Shop) -> AsyncCollection[Document]:
+    """The collection of the topic ORDERS."""
+    return shop.state["topics.ORDERS"]
+
+
+def consumes(shop: Shop, name: str, group: str, start: str = "beginning") -> None:
+    """A rule `name` that writes each message down in a collection of its name."""
+    shop.rule(name, STEPS.format(name=name, group=group, start=start))
+
+
+def watch(shop: Shop, *arguments: str) -> Running:
+    """Start watching; return when a group reads."""
+    running = shop.command.start("watch", "--rules", "triggers/", *arguments, env=shop.environment)
+    running.wait_for_line(r"reading the topic ORDERS with")
+    return running
+
+
+async def publish(shop: Shop, numbers: range, keys: int = 5) -> None:
+    """Messages with these numbers, of so many keys in turn."""
+    await messages(shop).insert_many(
+        [{"_id": f"m{n}", "key": f"k{n % keys}", "body": {"n": n}} for n in numbers]
+    )
+
+
+def log_of(shop: Shop) -> MongoLog:
+    """The topic ORDERS."""
+    return MongoTopics(shop.state, StateOutage(None)).log("ORDERS")
+
+
+async def put(shop: Shop, place: Place) -> None:
+    """Set the position of the group g, as an operator does."""
+    store = MongoStore(shop.database.client, shop.state.name)
+    stored = await store.checkpoint("topic/ORDERS/g")
+    assert stored is not None
+    await store.put(replace(stored, token=place.token))
+
+
+async def written(shop: Shop, name: str, count: int) -> list[Document]:
+    """What the rule `name` has written down, in that order, once it is so much."""
+
+    async def enough() -> list[Document] | None:
+        found = await shop.database[name].find({}).to_list()
+        return found if len(found) >= count else None
+
+    return await eventually(enough)
+
+
+async def test_a_rule_gets_the_messages_that_its_condition_is_about(shop: Shop) -> None:
+    """Bare names are the body's; what was there before anybody watched is read, then what comes."""
+    shop.rule("big", MAILS)
+    wanted = {"headers": {"kind": "web"}, "body": {"amount": 20_000}}
+    await messages(shop).insert_many(
+        [
+            {"_id": 1, "key": "early", **wanted},
+            {"_id": 2, "key": "small", **wanted, "body": {"amount": 5}},
+            {"_id": 3, "key": "shop", **wanted, "headers": {"kind": "shop"}},
+            {"_id": 4, "key": "odd", "headers": "no mapping", "body": "no document"},
+        ]
+    )
+    running = watch(shop)
+    await messages(shop).insert_one({"_id": 5, "key": "late", **wanted})
+    await eventually(lambda: len(shop.mail.mails) == 2)
+    assert dict(shop.mailed()) == {"early": 1, "late": 1}
+    assert "20000 in ORDERS at 5" in shop.messages()[1].as_string()
+    assert running.terminate() == 0
+    row = await shop.delivery({"position": {"$gt": "00000000000000000005"}})
+    assert row["partition"] == "topic/ORDERS/big"
+    assert row["event"]["operation"] == "message"
+
+
+async def test_two_groups_are_independent_and_begin_where_they_are_told(shop: Shop) -> None:
+    """From the beginning, behind a message, at an offset; a group that comes with a reload, from now on."""
+    await publish(shop, range(10))
+    consumes(shop, "all", "first")
+    consumes(shop, "after", "second", "after:m6")
+    consumes(shop, "offset", "third", "offset:9")
+    running = watch(shop)
+    assert [row["n"] for row in await written(shop, "all", 10)] == list(range(10))
+    assert [row["n"] for row in await written(shop, "after", 3)] == [7, 8, 9]
+    assert [row["n"] for row in await written(shop, "offset", 2)] == [8, 9]
+    consumes(shop, "later", "fourth", "now")
+    running.wait_for_line("group=ORDERS/fourth reading the topic ORDERS")
+    await publish(shop, range(10, 12))
+    assert [row["n"] for row in await written(shop, "later", 2)] == [10, 11]
+    (shop.folder / "triggers" / "later.yaml").unlink()
+    running.wait_for_line("group=ORDERS/fourth no rule is of this group any more")
+    await publish(shop, range(12, 14))
+    for name, count in (("all", 14), ("after", 7), ("offset", 6)):
+        assert [row["n"] for row in await written(shop, name, count)][-1] == 13
+    assert await shop.database["later"].count_documents({}) == 2
+    assert running.terminate() == 0
+
+
+async def test_what_is_published_while_nobody_runs_is_read_later_and_once(shop: Shop) -> None:
+    """A position is a number: how long a group was away makes no difference."""
+    consumes(shop, "all", "g")
+    await publish(shop, range(3))
+    running = watch(shop)
+    await written(shop, "all", 3)
+    assert running.terminate() == 0
+    await publish(shop, range(3, 6))
+    running = watch(shop)
+    assert [row["n"] for row in await written(shop, "all", 6)] == list(range(6))
+    assert running.terminate() == 0
+
+
+async def test_kills_with_a_backlog_do_everything_once(shop: Shop) -> None:
+    """Each message is written down once, those of one key in their order."""
+    consumes(shop, "all", "g")
+    await publish(shop, range(1_500))
+    running = watch(shop)
+    for far in (100, 700):
+        await written(shop, "all", far)
+        running.kill()
+        running = watch(shop)
+    rows = await written(shop, "all", 1_500)
+    assert sorted(row["n"] for row in rows) == list(range(1_500))
+    for key in range(5):
+        of_key = [row["n"] for row in rows if row["key"] == f"k{key}"]
+        assert of_key == sorted(of_key)
+    assert running.terminate() == 0
+
+
+async def test_a_second_process_takes_over(shop: Shop) -> None:
+    """It stands by for the group, and goes on where the first was killed."""
+    consumes(shop, "all", "g")
+    first = watch(shop)
+    await publish(shop, range(5))
+    await written(shop, "all", 5)
+    second = shop.command.start("watch", "--rules", "triggers/", env=shop.environment)
+    second.wait_for_line("group=ORDERS/g standing by")
+    first.kill()
+    second.wait_for_line("group=ORDERS/g reading the topic ORDERS")
+    await publish(shop, range(5, 10))
+    assert [row["n"] for row in await written(shop, "all", 10)] == list(range(10))
+    assert second.terminate() == 0
+
+
+async def test_a_reset_reads_again_in_a_running_process(shop: Shop) -> None:
+    """The group is lost and begins anew from where it was put, with new deliveries; nothing else ends."""
+    consumes(shop, "all", "g")
+    consumes(shop, "other", "h")
+    running = watch(shop, "--lease", "1s")
+    await publish(shop, range(4))
+    await written(shop, "all", 4)
+    await put(shop, Place(1, 2))
+    assert [row["n"] for row in await written(shop, "all", 6)] == [0, 1, 2, 3, 2, 3]
+    assert await shop.database["other"].count_documents({}) == 4
+    assert running.terminate() == 0
+
+
+async def test_what_was_not_kept_is_a_gap(shop: Shop) -> None:
+    """The group goes on with the oldest message there is, and says what it has missed."""
+    consumes(shop, "all", "g")
+    running = watch(shop)
+    await publish(shop, range(4))
+    await written(shop, "all", 4)
+    assert running.terminate() == 0
+    await publish(shop, range(4, 8))
+    assert len(await log_of(shop).read(4, 10)) == 4  # they have their numbers now
+    await shop.state["topics"].update_one({"_id": "ORDERS"}, {"$set": {"first": 7}})
+    await messages(shop).delete_many({"_id": {"$in": ["m4", "m5"]}})
+    running = watch(shop)
+    assert [row["n"] for row in await written(shop, "all", 6)] == [0, 1, 2, 3, 6, 7]
+    running.wait_for_line("2 messages behind the offset 4 were not kept")
+    gaps = json.loads(shop.run("gaps", "--json").stdout)
+    assert [gap["stream"] for gap in gaps["gaps"]] == ["topic/ORDERS/g"]
+    assert running.terminate() == 0
