@@ -5,11 +5,22 @@ python -m benchmarks [--events N] [--rounds N] [--json] [--uri URI]
 
 from collections.abc import Iterator
 
-from benchmarks import acting, catching_up, isolation, latency, mails, memory, processes, updates, webhooks
+from benchmarks import (
+    acting,
+    catching_up,
+    isolation,
+    latency,
+    mails,
+    memory,
+    processes,
+    sources,
+    updates,
+    webhooks,
+)
 from benchmarks.command import Sizes, run
 from benchmarks.table import Row
 
-_ALL = (catching_up, acting, updates, webhooks, mails, latency, isolation, memory, processes)
+_ALL = (catching_up, acting, updates, webhooks, mails, latency, isolation, memory, processes, sources)
 
 
 def measure(sizes: Sizes) -> Iterator[Row]:

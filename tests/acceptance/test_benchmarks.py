@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from mtrigger.embedded import EmbeddedServer
+from support.sql_servers import POSTGRESQL, connected_or_skip
 
 PROJECT = Path(__file__).parents[2]
 TABLE = ("catching_up", "acting", "updates", "webhooks", "mails", "latency", "memory", "processes", "stream")
@@ -30,6 +32,17 @@ def test_every_benchmark_tells_what_it_measured(mongod: EmbeddedServer) -> None:
     over_rules, over_shares = (growth["curves"] for growth in found["growth"])
     assert over_rules["mtrigger"].keys() == {"1", "10"}
     assert all(len(curve) == 4 for curve in over_shares.values())
+
+
+def test_rows_of_a_database_are_counted(mongod: EmbeddedServer) -> None:
+    """Both sides have copied all of them, or there would be no row."""
+    engine = sa.create_engine(POSTGRESQL)
+    try:
+        connected_or_skip(engine, "postgresql")
+    finally:
+        engine.dispose()
+    found = json.loads(_printed("sources", _start("sources", *SMALL, "--uri", mongod.uri)))
+    assert [row["unit"] for row in found] == ["rows/s", "MB"]
 
 
 @pytest.mark.parametrize("name", ALONE)
