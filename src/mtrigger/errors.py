@@ -8,8 +8,10 @@ The tree:
       DeploymentError               69   MongoDB cannot be reached, or cannot be watched as it stands
       OwnershipError                75   another process owns the stream
       PositionError                 78   the stored position needs an operator
+      GroupError                    75   a group of a topic belongs to rules, or to members from Python
       SourceError                    1   a table cannot be read as its source says, or its rows not be stored
     ConnectionLostError                  a database that is read as a source does not answer, or not any more
+    AckLostError                         a message is not this member's any more: it may be handed out again
     ConditionError                       a `when:` expression that cannot be read (where, what was expected)
     PermanentError                       raised by an action: trying again is pointless
     RetryLater(after)                    raised by an action: try again after `after` seconds
@@ -73,6 +75,16 @@ class PositionError(MtriggerError):
     """The stored position cannot be used as it is; going on would skip events without a word."""
 
     exit_code = 78
+
+
+class GroupError(MtriggerError):
+    """A group of a topic belongs to rules, or to members from Python: one cannot have the other's."""
+
+    exit_code = 75
+
+
+class AckLostError(Exception):
+    """A message cannot be acknowledged: it is not this member's any more, and may be handed out again."""
 
 
 class SourceError(MtriggerError):
