@@ -72,6 +72,10 @@ async def exits_in_the_loop(document: Any) -> None:
     sys.exit(3)
 
 
+def reprices(document: Any) -> Any:
+    return document["returned"] if "returned" in document else {"price": document["cost"] * 2}
+
+
 def wrong_name(documnt: Any) -> None: ...
 
 

@@ -3,7 +3,7 @@
 `async def` runs in mtrigger's own loop, a plain `def` in a thread. The function is imported when the rules
 are checked, so a wrong name is found before any event comes. It is called with the names its signature asks
 for (`document`, `event`, `before`, `rule`, `delivery`, `changed`, `now`), or with `(document, event)` if it
-takes two arguments of other names.
+takes two arguments of other names. With `into`, what it returns is stored, exactly once for each delivery.
 """
 
 import importlib
@@ -19,8 +19,11 @@ from pydantic import AfterValidator, Field
 
 from mtrigger.actions.base import ActionConfig, ActionKind, ConfigMistake, Preview, Work
 from mtrigger.actions.blocking import BlockingCalls
+from mtrigger.actions.function_results import effect_of
 from mtrigger.actions.services import Services
-from mtrigger.config_types import Timeout, closest
+from mtrigger.actions.target_collections import TargetCollection
+from mtrigger.config_types import Flag, Timeout, closest
+from mtrigger.effects import Effect
 from mtrigger.supervision.cutting import TimeLimit
 from mtrigger.templates import SCOPE_NAMES, Templates
 
@@ -44,6 +47,12 @@ class FunctionConfig(ActionConfig):
         description="Which function: `package.module:name`", json_schema_extra={"pattern": _TARGET}
     )
     timeout: Timeout = Field(default=60.0, description="After this the attempt has failed")
+    into: TargetCollection | None = Field(
+        default=None,
+        description="The collection with the document on which the fields that it returns are set",
+        examples=["shop.products"],
+    )
+    upsert: Flag = Field(default=False, description="With `into`: make the document if it is not there")
 
 
 class FunctionMistake(Exception):  # noqa: N818 - like TemplateMistake, a user's mistake and no failure
@@ -56,21 +65,26 @@ _calls = BlockingCalls(THREADS)
 class Function:
     """Calls the function, in the loop or in a thread."""
 
-    def __init__(self, target: str, timeout: float) -> None:
-        self._target = target
-        self._timeout = timeout
-        self._limit = TimeLimit(timeout)
+    def __init__(self, config: FunctionConfig) -> None:
+        self._config = config
+        self._target = target = config.function
+        self._timeout = config.timeout
+        self._limit = TimeLimit(config.timeout)
         self._function = find_function(target)
         self._arguments = arguments_of(self._function, target)
         self._call = self._in_the_loop if _is_async(self._function) else self._in_a_thread
 
-    async def run(self, work: Work) -> str:
-        """Call it and return its result if that is a text. Raises what it raises, and TimeoutError."""
+    async def run(self, work: Work) -> str | Effect:
+        """Call it and return its result if that is a text, or what is to be written of it. Raises what it
+        raises, and TimeoutError."""
         positional, named = self._arguments(work.scope)
         try:
             result = await self._call(own_copy(positional), own_copy(named))  # to change as it likes
         except SystemExit as error:  # would end the loop, and mtrigger with it
             raise RuntimeError(f"{self._target} called sys.exit({error.code!r})") from error
+        if (into := self._config.into) is not None:
+            effect = effect_of(result, work, self._target, into, upsert=self._config.upsert)
+            return "" if effect is None else effect
         return result[:_SHOWN_OF_RESULT] if isinstance(result, str) else ""
 
     async def _in_the_loop(self, positional: Sequence[Any], named: Mapping[str, Any]) -> Any:
@@ -95,7 +109,8 @@ class Function:
         positional, named = self._arguments(work.scope)
         names = ", ".join(named) or ("document, event" if positional else "")
         call = f"{self._target}({names})"
-        return Preview(f"function: {call}", {"Call": call})
+        into = self._config.into
+        return Preview(f"function: {call}", {"Call": call, **({"Into": into} if into else {})})
 
 
 def find_function(target: str) -> Callable[..., Any]:
@@ -195,6 +210,8 @@ def _mistakes(config: FunctionConfig, templates: Templates) -> Iterator[ConfigMi
     except FunctionMistake as mistake:
         yield ConfigMistake(("function",), str(mistake))
         return
+    if config.upsert and config.into is None:
+        yield ConfigMistake(("upsert",), "`upsert` goes with `into`: say where what it returns is stored")
     if config.concurrency > THREADS and not _is_async(function):
         yield ConfigMistake(
             ("concurrency",),
@@ -209,7 +226,11 @@ def _reads(config: FunctionConfig, templates: Templates) -> frozenset[str] | Non
 
 
 def _open(config: FunctionConfig, services: Services) -> Function:
-    return Function(config.function, config.timeout)
+    return Function(config)
 
 
-KIND = ActionKind("function", FunctionConfig, _mistakes, _reads, _open, shorthand="function")
+def _writes(config: FunctionConfig) -> frozenset[str]:
+    return frozenset() if config.into is None else frozenset({config.into})
+
+
+KIND = ActionKind("function", FunctionConfig, _mistakes, _reads, _open, shorthand="function", writes=_writes)

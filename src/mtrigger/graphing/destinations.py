@@ -24,6 +24,8 @@ def ends_of(action: RuleAction) -> Iterator[End]:
     found = _ENDS.get(action.kind)
     if found is not None:
         yield found(config)
+        if action.kind == "function" and config.into is not None:
+            yield collection(config.into), "what it returns"
         return
     for namespace in sorted(action.writes):
         yield _written(namespace), ""

@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from mtrigger.actions.function import (
     find_function,
 )
 from mtrigger.actions.services import Services
+from mtrigger.effects import Effect
 from mtrigger.errors import PermanentError, RetryLater
 from mtrigger.templates import SCOPE_NAMES, Templates
 from support import user_functions
@@ -26,9 +29,10 @@ from support.works import DELIVERY_ID, work_for_document
 WORK = work_for_document({"amount": 5, "items": []})
 
 
-def function(name: str, timeout: str = "10s") -> Function:
+def function(name: str, timeout: str = "10s", **keys: Any) -> Function:
     """The action for a function of `user_functions`."""
-    config = FunctionConfig.model_validate({"function": f"support.user_functions:{name}", "timeout": timeout})
+    target = f"support.user_functions:{name}"
+    config = FunctionConfig.model_validate({"function": target, "timeout": timeout, **keys})
     return KIND.open(config, Services(Templates(None)))  # type: ignore[return-value]  # it is one
 
 
@@ -179,3 +183,50 @@ def test_a_module_that_fails_is_a_mistake_with_its_error(
 def test_a_preview_names_the_call() -> None:
     """And calls nothing."""
     assert function("waits").preview(WORK).summary == "function: support.user_functions:waits(document)"
+
+
+async def stored(document: dict[str, Any], **names: Any) -> str | Effect:
+    """What is to be written of what a function returns for `document`."""
+    work = work_for_document({"_id": 7, **document}, **names)
+    return await function("reprices", into="shop.products", upsert=True).run(work)
+
+
+async def test_what_a_function_returns_is_set_on_the_document() -> None:
+    """Of the `_id` that it returns, else of the document (of a message: of its key); None writes nothing."""
+
+    def write(key: Any, value: dict[str, Any]) -> Effect:
+        return Effect("shop", "products", "update", {"_id": {"$eq": key}}, value, upsert=True)
+
+    assert await stored({"cost": 2}) == write(7, {"$set": {"price": 4}})
+    assert await stored({"returned": {"_id": 8, "a.b": 1}}) == write(8, {"$set": {"a.b": 1}})
+    assert await stored({"cost": 2}, message={"key": "k"}) == write("k", {"$set": {"price": 4}})
+    assert await stored({"returned": {}}) == write(7, {"$setOnInsert": {"_id": 7}})
+    assert await stored({"returned": None}) == ""
+
+
+@pytest.mark.parametrize(
+    ("returned", "names", "wrong"),
+    [
+        ("text", {}, "returned str: with `into`, it returns a mapping of fields, or None"),
+        ({"price": Decimal(5)}, {}, "returned what cannot be stored: .*Decimal"),
+        ({"$inc": {"price": 1}}, {}, r"returned the field '\$inc'"),
+        ({1: 2}, {}, "returned the field 1"),
+        ({"_id": [1], "price": 1}, {}, "which document is meant"),
+        ({"price": 1}, {"message": {"key": None}}, "which document is meant"),
+        ({"price": 1}, {"documents": [{}, {}]}, "which document is meant"),
+    ],
+    ids=["text", "decimal", "operator", "number", "array", "no-key", "several"],
+)
+async def test_what_cannot_be_stored_is_for_good(returned: Any, names: dict[str, Any], wrong: str) -> None:
+    """And says which function it was."""
+    with pytest.raises(PermanentError, match=wrong) as raised:
+        await stored({"returned": returned}, **names)
+    assert "support.user_functions:reprices" in str(raised.value)
+
+
+def test_upsert_goes_with_into() -> None:
+    """Told when the rules are checked; where it writes is known, so that the loop guard and pictures know."""
+    config = FunctionConfig(function="support.user_functions:reprices", upsert=True)
+    assert [mistake.path for mistake in KIND.mistakes(config, Templates(None))] == [("upsert",)]
+    config = FunctionConfig(function="support.user_functions:reprices", into="shop.products")
+    assert KIND.writes(config) == {"shop.products"}

@@ -63,6 +63,17 @@ def box(flow: Flow, name: str) -> Node:
         ),
         (
             (
+                "on: {collection: a.b, fields: [cost]}\n"
+                "do: [{function: {function: 'support.user_functions:reprices', into: a.b}}]\n"
+            ),
+            {
+                "collection:a.b -changes of cost-> rule:rule",
+                "rule:rule --> function:Python function:support.user_functions:reprices",
+                "rule:rule -what it returns-> collection:a.b",
+            },
+        ),
+        (
+            (
                 "on: {schedule: '0 9 * * *', query: {collection: a.b}}\n"
                 "do: [{email: {to: a@example.com, cc: [b@example.com], subject: s, text: t}}]\n"
             ),
