@@ -75,16 +75,16 @@ class Database:
         self, connection: sa.Connection, statement: sa.Select[Any], batch: int
     ) -> Iterator[tuple[Sequence[Any], Iterator[list[Raw]]]]:
         """What a statement finds: its description (see DB-API 2.0), and its rows in portions of `batch`. One
-        that is shorter is the last. If it is not read to the end, the connection is given up: some drivers
-        would read the rest."""
+        that is shorter is the last. One that is not read to its end may cost the connection."""
         result = connection.execution_options(yield_per=batch).execute(statement)
         try:
             yield _description(result), _portions(result, batch)
         except BaseException:
-            _give_up(result)
-            connection.invalidate()
+            if _left_unread(result):
+                connection.invalidate()
             raise
-        result.close()
+        finally:
+            result.close()
 
     def description(self, connection: sa.Connection, statement: sa.Select[Any]) -> Sequence[Any]:
         """The columns of what a statement finds, which is nothing."""
@@ -150,11 +150,14 @@ def _session_setup(dialect: Dialect) -> Callable[[Any, Any], None]:
     return set_up
 
 
-def _give_up(result: sa.CursorResult[Any]) -> None:
-    """PyMySQL would read a result to its end before it closes it, or fail to where the connection is gone."""
+def _left_unread(result: sa.CursorResult[Any]) -> bool:
+    """Whether the rest of a result is on its way, and nobody wants it. PyMySQL would read all of it before
+    closing, and fail to where the connection is gone: it must not know."""
     unread: Any = getattr(result.cursor, "_result", None)
-    if getattr(unread, "unbuffered_active", False):
-        unread.unbuffered_active = False
+    if not getattr(unread, "unbuffered_active", False):
+        return False
+    unread.unbuffered_active = False
+    return True
 
 
 def _description(result: sa.CursorResult[Any]) -> Sequence[Any]:

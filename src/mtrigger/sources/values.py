@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo
 
 from bson.decimal128 import Decimal128
 
+from mtrigger.sources.spans import clock_text, span_text
+
 Kind = Literal[
     "",
     "zoned time",
@@ -168,14 +170,16 @@ def _time_of_unknown_zone(value: Any) -> Any:
 
 def _day(value: Any) -> Any:
     """A day is its midnight in UTC, in whatever zone the source is."""
-    if type(value) is date:
-        return datetime(value.year, value.month, value.day, tzinfo=UTC)
-    return _if_text(value, _day_of_text)
+    return _midnight(value) if type(value) is date else _if_text(value, _day_of_text)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _day_of_text(text: str) -> datetime:
     try:
-        return _day(date.fromisoformat(text))  # type: ignore[no-any-return]  # of a day it makes a time
+        return _midnight(date.fromisoformat(text))
     except ValueError as error:
         raise UnstorableError(f"'{text_of(text, 50)}' is not a day") from error
 
@@ -185,21 +189,7 @@ def _if_text(value: Any, read: Convert) -> Any:
 
 
 def _clock(value: Any) -> Any:
-    """A time of day as MySQL has it: up to 838 hours, and below 0."""
-    if not isinstance(value, timedelta):
-        return _plain(value)
-    sign, span = ("-", -value) if value < timedelta(0) else ("", value)
-    minutes, seconds = divmod(span.days * 86400 + span.seconds, 60)
-    fraction = f".{span.microseconds:06d}" if span.microseconds else ""
-    return f"{sign}{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}{fraction}"
-
-
-def _span(value: timedelta) -> str:
-    """ISO 8601: P1DT2H3M4.5S."""
-    sign, span = ("-", -value) if value < timedelta(0) else ("", value)
-    minutes, seconds = divmod(span.seconds, 60)
-    fraction = f".{span.microseconds:06d}".rstrip("0") if span.microseconds else ""
-    return f"{sign}P{span.days}DT{minutes // 60}H{minutes % 60}M{seconds}{fraction}S"
+    return clock_text(value) if isinstance(value, timedelta) else _plain(value)
 
 
 def _json(value: Any) -> Any:
@@ -269,10 +259,10 @@ _BY_TYPE: dict[type, Convert | None] = {
     str: _text,
     Decimal: _decimal,
     datetime: _time,
-    date: _day,
+    date: _midnight,
     dict: _nested,
     list: _nested,
-    timedelta: _span,
+    timedelta: span_text,
     Unreadable: _unreadable,
 }
 
