@@ -15,7 +15,7 @@ for.
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,19 +31,17 @@ from mtrigger.settings import Settings
 from mtrigger.stores.mongo_gaps import MongoGaps
 from mtrigger.stores.steadiness import StateOutage
 from mtrigger.topics.bell import Bell
-from mtrigger.topics.consumer import POLL_SECONDS, Consumer, Received
+from mtrigger.topics.consumer import Consumer, Received
 from mtrigger.topics.log import From
 from mtrigger.topics.message_events import Group
 from mtrigger.topics.mongo_groups import MongoGroups
 from mtrigger.topics.mongo_log import MongoLog
 from mtrigger.topics.opening import Opening
+from mtrigger.topics.reading import pages
 from mtrigger.topics.registry import MongoTopics
 from mtrigger.topics.starts import parse_start
 
 __all__ = ["Consumer", "Message", "Received", "Topic", "topic"]
-
-AT_ONCE = 1_000
-"""Messages that are read at once."""
 
 SHORTEST_LEASE, LONGEST_LEASE = 1.0, 3600.0
 """Seconds."""
@@ -145,16 +143,9 @@ class Topic:
         ever. Raises PositionError when there is no such start."""
         log = self._log()
         behind = await log.position(_read_start(start))
-        with self._rung().listening(self.name) if follow else nullcontext() as listener:
-            while True:
-                page = await log.read(behind, AT_ONCE)
-                for message in page:
-                    behind = message.offset
-                    yield message
-                if not page and listener is None:
-                    return
-                if not page and listener is not None:
-                    await listener.wait(POLL_SECONDS)
+        async for page in pages(log, behind, self._rung() if follow else None):
+            for message in page:
+                yield message
 
     def consume(
         self,

@@ -38,6 +38,7 @@ _COMMANDS = {
     "gaps": _Command("mtrigger.cli.gaps", "List what was knowingly skipped."),
     "replay": _Command("mtrigger.cli.replay", "Hold rules against the past; owe what was not owed yet."),
     "source": _Command("mtrigger.cli.source", "Check and run sources: rows of SQL tables into MongoDB."),
+    "topic": _Command("mtrigger.cli.topic", "Topics: list, publish, tail, and the groups that read them."),
     "prepare": _Command("mtrigger.cli.prepare", "Turn on pre- and post-images where rules need them."),
     "schema": _Command("mtrigger.cli.schema", "Print the JSON Schema of a rule file, for editors."),
     "init": _Command("mtrigger.cli.init", "Write a first rule and its template to start from."),

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
 
 from mtrigger.cli.addresses import Addresses
@@ -48,6 +49,13 @@ async def watched(uri: str) -> AsyncIterator[tuple[Client, Deployment]]:
 @asynccontextmanager
 async def state(where: Addresses) -> AsyncIterator[MongoStore]:
     """The store of the state. Raises DeploymentError when it cannot be read; makes nothing."""
+    async with state_database(where) as database:
+        yield MongoStore(database.client, database.name)
+
+
+@asynccontextmanager
+async def state_database(where: Addresses) -> AsyncIterator[AsyncDatabase[dict[str, Any]]]:
+    """The database of the state. Raises DeploymentError when it cannot be read; makes nothing."""
     shown = redact_uri(where.state_uri)
     async with connect(where.state_uri) as client:
         try:
@@ -62,4 +70,4 @@ async def state(where: Addresses) -> AsyncIterator[MongoStore]:
                 f"MongoDB at {shown} cannot be reached: {reason(error)}. Check that it runs and that the "
                 "host and port are right."
             ) from error
-        yield MongoStore(client, where.state_db)
+        yield client[where.state_db]

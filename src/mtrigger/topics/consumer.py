@@ -19,12 +19,10 @@ from mtrigger.topics.message_events import Group
 from mtrigger.topics.mongo_groups import MongoGroups
 from mtrigger.topics.mongo_log import MongoLog
 from mtrigger.topics.opening import Opening
+from mtrigger.topics.reading import POLL_SECONDS
 
 AT_ONCE = 500
 """Messages that are read at once."""
-
-POLL_SECONDS = 3.0
-"""How often one looks for messages when the bell is silent."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
