@@ -65,12 +65,28 @@ def _source(source: Source, *, offline: bool, rows: int) -> dict[str, Any]:
             ]
             broken = {finding["table"] for finding in document["findings"] if finding["grave"]}
             names = [name for name in tables.names() if name not in broken]
+            document["findings"] += _hints(source, names)
             document["tables"] = [_table(source, tables, name, rows) for name in names]
         finally:
             tables.close()
     except (ConnectionLostError, SourceError) as error:
         document["findings"].append({"table": "", "grave": True, "text": str(error)})
     return document
+
+
+def _hints(source: Source, tables: Sequence[str]) -> list[dict[str, Any]]:
+    """What is worth knowing of where rows go."""
+    into, hints = source.destination, []
+    if into.collection and len(tables) > 1 and "{table}" not in into.collection:
+        hints.append(
+            f"{len(tables)} tables go into one collection: rows with the same key overwrite each other; "
+            "{table} in its name parts them"
+        )
+    if into.topic and source.query.mode == "bulk":
+        hints.append(
+            "with `mode: bulk` every row is published at each poll; `snapshot` publishes changes alone"
+        )
+    return [{"table": "", "grave": False, "text": text} for text in hints]
 
 
 def _table(source: Source, tables: Tables, name: str, rows: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import click
 from mtrigger.cli.addresses import Addresses, address_options, addresses
 from mtrigger.cli.options import json_option, templates_option, together
 from mtrigger.deliveries import OPEN, Status
+from mtrigger.sources.rejected_rows import OF_SOURCES
 from mtrigger.stores.base import Checkpoint, Rescan, Tally
 
 _rules_option = click.option(
@@ -87,7 +88,8 @@ async def _status(where: Addresses, known: frozenset[str] | None) -> dict[str, A
     times = await _times(where.uri, checkpoint, warnings) if where.uri else _Times(None, None)
     lines = [_line(tally) for tally in tallies]
     owing = [line for line in lines if any(line["counts"].get(open_status.value) for open_status in OPEN)]
-    forgotten = sorted({line["rule"] for line in owing} - known) if known is not None else []
+    rules = {line["rule"] for line in owing if not line["rule"].startswith(OF_SOURCES)}
+    forgotten = sorted(rules - known) if known is not None else []
     warnings += [
         f"rule {name} still owes deliveries, but is not among the enabled rules: put it back, or run "
         f"`mtrigger deliveries discard --rule {name}`"

@@ -20,6 +20,10 @@ from mtrigger.sources.places import stream_of
 OPERATION = "row"
 """The operation of an event that is no change of a document: a row was read."""
 
+OF_SOURCES = "source:"
+"""What stands before a source's name where a rule's name stands in a delivery; no rule's name holds a
+colon."""
+
 ACTION = "store"
 LARGEST_TEXT = 10_000
 """Characters of a value that are kept to be shown."""
@@ -43,7 +47,7 @@ class RowAddress:
 
 def rule_of(source: str) -> str:
     """The name that stands where the rule's name stands in a delivery."""
-    return f"source:{source}"
+    return OF_SOURCES + source
 
 
 def delivery_of(source: str, table: str, row: RejectedRow, now: datetime) -> Delivery:

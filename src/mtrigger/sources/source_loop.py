@@ -79,10 +79,10 @@ class SourceLoop:
         await self._until(stop, self._for_ever(stop))
 
     async def run_once(self, stop: asyncio.Event) -> bool:
-        """Read what is there now. Returns whether all of it is stored. Raises SourceError when the database
-        cannot be reached for a while."""
+        """Read what is there now, or until `stop`. Returns whether all of it is stored. Raises SourceError
+        when the database cannot be reached for a while."""
         await self._until(stop, self._once(stop))
-        return self._all_well
+        return self._all_well and not stop.is_set()
 
     async def _until(self, stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
         working, owning = asyncio.ensure_future(work), asyncio.ensure_future(self._stream.lasts())
