@@ -9,17 +9,20 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 from mtrigger.actions.services import Services
 from mtrigger.consuming.serving import Groups
+from mtrigger.deliveries import Delivery
 from mtrigger.deployment.connecting import Deployment, examine
 from mtrigger.deployment.databases import State, state_of, watched_client
 from mtrigger.loading import default_templates
 from mtrigger.logs import labelled
+from mtrigger.ownership import standby
 from mtrigger.ownership.processes import this_process
 from mtrigger.ownership.sharing import share
-from mtrigger.ownership.standby import Owned, owned
 from mtrigger.partition_work import PartitionWork
 from mtrigger.partitions import Partition, dealt
 from mtrigger.position.recovering import Policies
@@ -27,8 +30,11 @@ from mtrigger.position.repartitioning import divided
 from mtrigger.position.starting import LayoutChangedError, Starting, counted
 from mtrigger.reloading import RuleFiles
 from mtrigger.rules_in_force import Client, RulesInForce, Show, consider, read_rules
+from mtrigger.running.dead_letters import owed
 from mtrigger.running.destination_report import report
 from mtrigger.settings import Settings
+from mtrigger.sources.progress import LogLines
+from mtrigger.sources.worker import Databases, SourceWorker
 from mtrigger.stores.base import Checkpoint
 from mtrigger.stores.layouts import Layout
 from mtrigger.supervision.interpreter import collecting_seldom
@@ -63,7 +69,7 @@ async def started(settings: Settings, show: Show) -> AsyncIterator["Engine"]:
         await consider(loaded, settings, client)
         async with state_of(settings, client) as state:
             services = Services(loaded.templates, settings.smtp, settings.mail_from)
-            rules = RulesInForce(settings, client, deployment, state.store, services, show, files, loaded)
+            rules = RulesInForce(settings, client, deployment, state, services, show, files, loaded)
             try:
                 with collecting_seldom():
                     yield Engine(settings, client, deployment, state, services, rules)
@@ -122,6 +128,7 @@ class Engine:
                     "report of destinations": self._report(stop.requested),
                     "sharing": self._share(mine, stop),
                     "groups of topics": self._groups().run(stop),
+                    "sources": self._read_sources(stop),
                 }
                 running = [reloading]
                 running += [parts.create_task(part(name, work), name=name) for name, work in beside.items()]
@@ -152,6 +159,23 @@ class Engine:
         """The groups of rules that consume topics."""
         return Groups(self._settings, self._state, self._deployment, self._rules, self._services.breakers)
 
+    async def _read_sources(self, stop: Stop) -> None:
+        """Read the tables that are to be read beside the rules; a dry run stores nothing, and reads none."""
+        settings, state = self._settings, self._state
+        if settings.sources is None or settings.dry_run:
+            await stop.requested.wait()
+            return
+        databases = Databases(self._client, state.client, state.database, state.store)
+        worker = SourceWorker(databases, settings.lease, self._letters, LogLines())
+        await worker.run(settings.sources, settings.environ, (), stop.requested)
+
+    async def _letters(self, dead: Delivery, error: str, now: datetime) -> list[Delivery]:
+        """What rules of dead letters owe for a row that cannot be stored; the first partition runs it."""
+        layout = await self._store.layouts.current()
+        first = Partition(0, layout.partitions if layout is not None else 1)
+        letters = owed(dead, error, self._rules.matcher, now)
+        return [replace(letter, partition=first.name) for letter in letters]
+
     async def _report(self, ending: asyncio.Event) -> None:
         """Say in the state database which destinations are down."""
         await report(self._services.breakers, self._store.destinations, str(this_process()), ending)
@@ -167,7 +191,7 @@ class Engine:
             return starting.place(partition, self._rules.rules.rules)
 
         while not stop.requested.is_set():
-            async with owned(self._store, asked, self._settings.lease, stop.requested) as stream:
+            async with standby.owned(self._store, asked, self._settings.lease, stop.requested) as stream:
                 if stream is None:
                     return
                 work = await self._begin(partition, layout, stream)
@@ -183,7 +207,7 @@ class Engine:
                 log.info("given up: another process has fewer partitions")
                 await pause(self._settings.lease, stop.requested)
 
-    async def _begin(self, partition: Partition, layout: Layout, stream: Owned) -> PartitionWork:
+    async def _begin(self, partition: Partition, layout: Layout, stream: standby.Owned) -> PartitionWork:
         """The work of a partition that is ours, with the rules of this moment and what is owed loaded."""
         settings = self._settings
         if layout.changes:

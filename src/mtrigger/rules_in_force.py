@@ -17,6 +17,7 @@ from mtrigger.actions.base import Preview, Work
 from mtrigger.actions.services import Services
 from mtrigger.deployment import preflight
 from mtrigger.deployment.connecting import Deployment
+from mtrigger.deployment.databases import State
 from mtrigger.dispatcher import Runner
 from mtrigger.errors import RulesError, SettingsError
 from mtrigger.loading import RuleSet, load
@@ -27,7 +28,7 @@ from mtrigger.reloading import RuleFiles
 from mtrigger.rules import Rule, with_endings
 from mtrigger.running.dry_run import Rehearsal
 from mtrigger.settings import Settings
-from mtrigger.stores.base import LineKey, Store
+from mtrigger.stores.base import LineKey
 from mtrigger.supervision.threads import in_thread
 from mtrigger.topics.message_events import Group
 
@@ -114,17 +115,18 @@ class RulesInForce:
         settings: Settings,
         client: Client,
         deployment: Deployment,
-        store: Store,
+        state: State,
         services: Services,
         show: Show,
         files: RuleFiles,
         rules: RuleSet,
     ) -> None:
-        """`client` reaches the watched `deployment`."""
+        """`client` reaches the watched `deployment`. Raises SettingsError for rules that need
+        more than `state` can hold."""
         self.rules = rules
         self._settings = settings
         self._client = client
-        self._store = store
+        self._state = state
         self._services = services
         self._show = show
         self._files = files
@@ -132,6 +134,11 @@ class RulesInForce:
         self._in_force = self._prepared(rules)
         self._served: list[Served] = []
         self._changing = asyncio.Lock()
+
+    @property
+    def matcher(self) -> Matcher:
+        """Finds those that hold, of the rules in force."""
+        return self._in_force.matcher
 
     async def begin(self, work: Served) -> None:
         """Let `work` go by the rules from now on, until `leave`."""
@@ -167,7 +174,9 @@ class RulesInForce:
         log.info("rules reloaded: watching %s with %s", *in_force.words)
 
     def _prepared(self, rules: RuleSet) -> InForce:
-        if not (self._settings.dry_run or self._store.effects.together):
+        if not self._state.holds_topics and (found := preflight.without_topics(rules.rules)):
+            raise SettingsError("\n".join(map(str, found)))
+        if not (self._settings.dry_run or self._state.store.effects.together):
             for finding in preflight.carried_out_apart(rules.rules):
                 log.warning("%s", finding)
         plan = pushdown.plan(rules.rules, self._settings.state_db, self._deployment.large_events)

@@ -12,15 +12,20 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from mtrigger.deliveries import Delivered, Delivery, Memory, Settlement, Status
 from mtrigger.deployment.connecting import connect
+from mtrigger.deployment.databases import topic_maker
+from mtrigger.effects import STATE as STATE_DATABASE
 from mtrigger.effects import Cause, Effect
 from mtrigger.embedded import EmbeddedServer
 from mtrigger.errors import PermanentError
 from mtrigger.events import ChangeEvent
+from mtrigger.messages import Message, collection_of, fields_of
 from mtrigger.stores.base import Query
 from mtrigger.stores.effects import CarriedOutBeforeError, ContendedError
 from mtrigger.stores.mongo import MongoStore
 from mtrigger.stores.mongo_effects import EffectsElsewhere
+from mtrigger.stores.steadiness import StateOutage
 from mtrigger.supervision import outages
+from mtrigger.topics.registry import MongoTopics
 from support.fail_points import failing_commands
 from support.samples import NOW, PARTITION, delivery_at
 
@@ -210,6 +215,104 @@ async def test_elsewhere_effects_are_carried_out_and_their_outcomes_are_not(
     assert await admin[SHOP]["log"].count_documents({}) == 1
     assert await counts(admin) == {"all": 2}
     assert await store.still_open([delivery.id, another.id]) == {delivery.id, another.id}
+
+
+def message(delivery: Delivery, topic: str = "BIG", body: Any = 1) -> Effect:
+    """A message with the delivery's id."""
+    stored = fields_of(Message(id=delivery.id, body=body, key="k"))
+    return Effect(STATE_DATABASE, collection_of(topic), "insert", value=stored, own_id=True)
+
+
+async def topic(admin: AsyncMongoClient[Document], name: str = "BIG") -> list[Any]:
+    """The ids of its messages, as they lie there."""
+    return [row["_id"] async for row in admin[STATE][collection_of(name)].find({})]
+
+
+async def test_a_message_and_its_outcome_are_written_once(
+    store: MongoStore, admin: AsyncMongoClient[Document]
+) -> None:
+    """Into the database of the state; it has the server's time and no number."""
+    delivery = delivery_at(1)
+    await store.add([delivery])
+    settlement = success(delivery, message(delivery))
+    assert await store.effects.carry_out([settlement], None) == "written"
+    assert await store.effects.carry_out([settlement], None) == "settled before"
+    (row,) = await admin[STATE][collection_of("BIG")].find({}).to_list()
+    assert (row["_id"], row["body"], row["key"], "offset" in row) == (delivery.id, 1, "k", False)
+    assert row["inserted"].time > 0
+    assert await store.still_open([delivery.id]) == set()
+
+
+async def test_a_message_and_a_write_go_together(
+    store: MongoStore, admin: AsyncMongoClient[Document]
+) -> None:
+    """Of two deliveries: all of it or nothing."""
+    deliveries = [delivery_at(number) for number in (1, 2)]
+    await store.add(deliveries)
+    bad = Effect(SHOP, "counts", "update", {"_id": {"$eq": "all"}}, {"$inc": {"n": "text"}}, upsert=True)
+    for effect, came in ((bad, []), (counting(), [deliveries[0].id])):
+        both = [success(deliveries[0], message(deliveries[0])), success(deliveries[1], effect)]
+        if effect is bad:
+            with pytest.raises(PermanentError):
+                await store.effects.carry_out(both, None)
+        else:
+            assert await store.effects.carry_out(both, None) == "written"
+        assert await topic(admin) == came
+    assert await counts(admin) == {"all": 1}
+
+
+async def test_elsewhere_messages_are_one_with_their_outcomes_all_the_same(
+    store: MongoStore, admin: AsyncMongoClient[Document]
+) -> None:
+    """They lie with the state, not in the deployment that is watched."""
+    delivery = delivery_at(1)
+    await store.add([delivery])
+    effects = EffectsElsewhere(admin, store.effects)
+    settlement = success(delivery, message(delivery))
+    assert effects.is_together(message(delivery))
+    assert not effects.is_together(counting())
+    assert await effects.carry_out([settlement], None) == "written"
+    assert await effects.carry_out([settlement], None) == "settled before"
+    assert await topic(admin) == [delivery.id]
+
+
+async def test_a_topic_is_made_once_and_before_its_first_message(
+    mongod: EmbeddedServer, admin: AsyncMongoClient[Document]
+) -> None:
+    """With its index and its row; what comes into one that was deleted meanwhile is stored, too."""
+    made: list[str] = []
+
+    async def make(name: str) -> None:
+        made.append(name)
+        await topic_maker(MongoTopics(admin[STATE], StateOutage(None)))(name)
+
+    async with connect(mongod.uri) as client:
+        store = MongoStore(client, STATE, make_topic=make)
+        await store.open()
+        deliveries = [delivery_at(number) for number in range(1, 5)]
+        await store.add(deliveries)
+        for delivery, name in zip(deliveries, ("BIG", "SMALL", "BIG", "BIG"), strict=True):
+            if delivery is deliveries[3]:
+                assert await MongoTopics(admin[STATE], StateOutage(None)).delete("BIG")
+            settlement = success(delivery, message(delivery, name))
+            assert await store.effects.carry_out([settlement], None) == "written"
+    assert made == ["BIG", "SMALL"]
+    assert await topic(admin) == [deliveries[3].id]
+    assert await topic(admin, "SMALL") == [deliveries[1].id]
+    assert await admin[STATE]["topics"].count_documents({"_id": "SMALL"}) == 1
+    log = MongoTopics(admin[STATE], StateOutage(None)).log("BIG")
+    assert [one.id for one in await log.read(0, 10)] == [deliveries[3].id]
+
+
+async def test_a_message_that_is_there_already_is_a_success_to_be_written(
+    store: MongoStore, admin: AsyncMongoClient[Document]
+) -> None:
+    """The delivery was lost and is owed again: the topic holds it once."""
+    delivery = delivery_at(1)
+    await store.add([delivery])
+    await admin[STATE][collection_of("BIG")].insert_one({"_id": delivery.id})
+    assert await store.effects.carry_out([success(delivery, message(delivery))], None) == "unwritten"
+    assert await topic(admin) == [delivery.id]
 
 
 async def left_open(admin: AsyncMongoClient[Document], session: AsyncClientSession) -> None:

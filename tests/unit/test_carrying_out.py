@@ -15,6 +15,8 @@ from mtrigger.stores.base import LineKey
 from mtrigger.stores.effects import CameOf, CarriedOutBeforeError
 from support.samples import NOW, delivery_at
 
+MESSAGE = Effect(STATE, "topics.BIG", "insert", value={"_id": 1}, own_id=True)
+
 
 def good(settlements: Sequence[Settlement]) -> CameOf:
     """All of them are owed."""
@@ -154,6 +156,16 @@ async def test_elsewhere_effects_come_first() -> None:
     store = Transactions(lambda settlements: "unwritten", together=False)
     assert await all_of(Carrier(store), [success(1), success(2)]) == ["unwritten", "unwritten"]
     assert [len(ids) for ids, _ in store.given] == [1, 1]
+
+
+async def test_messages_wait_for_each_other_wherever_writes_go() -> None:
+    """They are one with their outcomes, and rules that watch a database of their name do not see them."""
+    store = Transactions(together=False)
+    async with running(store) as carrier:
+        carrier.use(lambda namespace: True)
+        messages = [replace(success(number), effect=MESSAGE) for number in range(3)]
+        assert await all_of(carrier, [*messages, success(4)]) == ["written"] * 4
+    assert sorted((len(ids), cause) for ids, cause in store.given) == [(1, Cause("r", 0, ("r",))), (3, None)]
 
 
 async def test_a_group_goes_as_one() -> None:

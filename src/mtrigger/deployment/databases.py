@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymongo import AsyncMongoClient
-from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConnectionFailure, PyMongoError
 
 from mtrigger.deployment.connecting import connect, reason, same_deployment
 from mtrigger.embedded import EmbeddedServer, default_data_folder
-from mtrigger.errors import DeploymentError, SettingsError
+from mtrigger.errors import DeploymentError
 from mtrigger.redaction import redact_uri
 from mtrigger.settings import Settings
 from mtrigger.stores.base import Store
@@ -32,12 +31,13 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class State:
     """Where positions, the outbox and the topics are kept: `database` of what `client` reaches.
-    For a dry run `store` is in memory, and the topics are the real ones."""
+    For a dry run `store` is in memory, and the topics are the real ones. `holds_topics`: it can."""
 
     store: Store
     topics: MongoTopics
     client: AsyncMongoClient[dict[str, Any]]
     database: str
+    holds_topics: bool
 
 
 @asynccontextmanager
@@ -74,12 +74,12 @@ async def state_of(settings: Settings, client: AsyncMongoClient[dict[str, Any]])
     async with connect(settings.state_uri) if settings.state_uri else _shared(client) as home:
         topics = MongoTopics(home[settings.state_db], StateOutage(None))
         if settings.dry_run:
-            yield State(MemoryStore(), topics, home, settings.state_db)
+            yield State(MemoryStore(), topics, home, settings.state_db, holds_topics=True)
             return
         try:
             elsewhere = None if home is client or await same_deployment(client, home) else client
-            make_topic = topic_maker(home[settings.state_db])
-            store = MongoStore(home, settings.state_db, elsewhere=elsewhere, make_topic=make_topic)
+            holds_topics = await _holds_topics(home)
+            store = MongoStore(home, settings.state_db, elsewhere=elsewhere, make_topic=topic_maker(topics))
             await store.open()
         except ConnectionFailure as error:
             raise DeploymentError(
@@ -91,23 +91,22 @@ async def state_of(settings: Settings, client: AsyncMongoClient[dict[str, Any]])
                 f"The state database {settings.state_db!r} cannot be used (the role `readWrite` on it is "
                 f"needed): {redact_uri(str(error))}"
             ) from error
-        yield State(store, topics, home, settings.state_db)
+        yield State(store, topics, home, settings.state_db, holds_topics)
 
 
-def topic_maker(state: AsyncDatabase[dict[str, Any]]) -> MakeTopic:
-    """What makes topics in the database `state`, which must be able to hold them."""
-    topics = MongoTopics(state, StateOutage(None))
+def topic_maker(topics: MongoTopics) -> MakeTopic:
+    """What makes topics among these."""
 
     async def make(topic: str) -> None:
-        hello = await state.client.admin.command("hello")
-        if "setName" not in hello and hello.get("msg") != "isdbgrid":
-            raise SettingsError(
-                f"the topic {topic} cannot be made: the MongoDB of the state (--state-uri) is not a replica "
-                "set, and only a replica set has transactions. Make it one (a single member is enough)"
-            )
         await topics.log(topic).open()
 
     return make
+
+
+async def _holds_topics(home: AsyncMongoClient[dict[str, Any]]) -> bool:
+    """Whether it is a replica set, or several: a server by itself has no transactions and no streams."""
+    hello = await home.admin.command("hello")
+    return "setName" in hello or hello.get("msg") == "isdbgrid"
 
 
 @asynccontextmanager

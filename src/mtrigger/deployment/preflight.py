@@ -126,6 +126,22 @@ def carried_out_apart(rules: Iterable[Rule]) -> list[Finding]:
     return [Finding(rule.name, message, grave=False) for rule, _ in _written(rules)]
 
 
+def without_topics(rules: Iterable[Rule]) -> list[Finding]:
+    """What to say of the enabled rules that need topics, when the state cannot hold any."""
+    message = (
+        "needs topics, which lie with the state, and the MongoDB of the state (--state-uri) is not a replica "
+        "set: only a replica set has transactions and change streams. Make it one (a single member is enough)"
+    )
+    return [Finding(rule.name, message, grave=True) for rule in rules if rule.enabled and _needs_topics(rule)]
+
+
+def _needs_topics(rule: Rule) -> bool:
+    entries = (*rule.actions, *rule.resolved)
+    return rule.topic is not None or any(
+        "topics" in actions.kind(entry.kind).needs(entry.config) for entry in entries
+    )
+
+
 def _written(rules: Iterable[Rule]) -> Iterable[tuple[Rule, frozenset[str]]]:
     for rule in rules:
         written = frozenset().union(*(action.writes for action in (*rule.actions, *rule.resolved)))
