@@ -44,7 +44,7 @@ def as_written(path: str) -> str:
     """The dotted `path` into a message's document as a rule's file may say it."""
     first, _, rest = path.partition(".")
     if first == BODY:
-        return rest or path
+        return path if rest.partition(".")[0] in ("", BODY, "message") else rest
     told = _TOLD.get(first, first)
     return f"message.{told}.{rest}" if rest else f"message.{told}"
 

@@ -21,6 +21,7 @@ from mtrigger.loading.folder_defaults import DEFAULTS_FILES
 from mtrigger.loading.models import Defaults
 from mtrigger.loading.nodes import Place, Report
 from mtrigger.loading.sources import check_names, wants_no_changes
+from mtrigger.loading.topics import check_groups
 from mtrigger.loading.validation import explain, validate
 from mtrigger.loading.yaml_files import SUFFIXES, mappings
 from mtrigger.rules import Rule
@@ -214,6 +215,7 @@ class _Loading:
         known |= {rule.name: rule.dead_letters_of is not None for rule in self._rules}
         for rule in self._rules:
             check_names(rule, self._nodes[rule.name], known, self._report)
+        check_groups(self._rules, self._nodes, self._report)
         mistakes: tuple[Mistake, ...] = self._report.mistakes
         if not mistakes and not self._rules:
             raise SettingsError(f"there is no rule in {rules}: no file there ends in .yaml or .yml")

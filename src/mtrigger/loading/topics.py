@@ -4,7 +4,8 @@ A path in such a rule is about a message; all of them are made paths into the me
 whatever holds rules against events needs to know nothing of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from collections.abc import Mapping as MappingABC
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from mtrigger.conditions import Condition
 from mtrigger.loading.models import RuleFile
 from mtrigger.loading.nodes import Mapping, Report, find, place_of
 from mtrigger.message_paths import in_message
+from mtrigger.rules import Rule
 
 _OF_OTHERS = {
     "collection": "changes",
@@ -82,6 +84,21 @@ def compile_topic(model: RuleFile, name: str) -> quiet.TopicSource | None:
     if on.topic is None:
         return None
     return quiet.TopicSource(on.topic, on.group or name, on.from_)
+
+
+def check_groups(rules: Sequence[Rule], nodes: MappingABC[str, Mapping], report: Report) -> None:
+    """Report rules of one group that do not agree where it begins. `nodes` are their documents, by name."""
+    begun: dict[tuple[str, str], Rule] = {}
+    for rule in rules:
+        if (source := rule.topic) is None:
+            continue
+        first = begun.setdefault((source.name, source.group), rule)
+        if first.topic is not None and first.topic.start != source.start:
+            message = (
+                f"the group {source.group} has one position, and the rule `{first.name}` of it says "
+                f"`from: {first.topic.start}`"
+            )
+            report.add_within(nodes[rule.name], ("on", "from"), message)
 
 
 def lead_into_messages(values: dict[str, Any], rule: Mapping, report: Report) -> dict[str, Any]:
