@@ -320,3 +320,49 @@ def test_no_secret_of_an_address_is_shown(soe: Soe) -> None:
         done = soe.shop.run(*command, **environment)
         assert done.code != 0
         assert "tiger" not in done.output
+
+
+async def test_sources_are_read_beside_the_rules(soe: Soe) -> None:
+    """Rows become documents, those become mails; a row that cannot be stored is told as a dead letter. The
+    sources reload, and stop, with the rules."""
+    await soe.shop.database.create_collection("orders", validator={"order_id": {"$lt": 100}})
+    path = soe.source()
+    soe.shop.big_order_rule()
+    mail = "email: {to: a@b.example, subject: 'lost {{ document.rule }} {{ document.key._id }}', text: x}"
+    soe.shop.rule("told", f"on: {{dead_letters: true}}\ndo: [{{{mail}}}]\n")
+    soe.table.insert(range(3), amount=20_000)
+    soe.table.insert(range(100, 101))
+    environment = {**soe.shop.environment, "SOE_URL": soe.url, "MTRIGGER_SOURCES": "sources"}
+    running = soe.shop.command.start("watch", "--rules", "triggers/", "--lease", "2s", env=environment)
+    await eventually(lambda: len(soe.shop.mail.mails) == 4)
+    subjects = {str(message["Subject"]) for message in soe.shop.messages()}
+    assert {f"Big order {number}" for number in range(3)} < subjects
+    assert 'lost source:soe {"$numberInt": "100"}' in subjects
+    path.write_text(path.read_text().replace("poll: 50ms", "poll: 40ms"))
+    running.wait_for_line("sources reloaded: 1")
+    soe.table.insert(range(101, 102), amount=20_000)
+    await eventually(lambda: len(soe.shop.mail.mails) == 5)
+    assert running.terminate() == 0
+    assert str(soe.shop.messages()[-1]["Subject"]) == 'lost source:soe {"$numberInt": "101"}'
+
+
+async def test_a_dry_run_reads_no_source(soe: Soe) -> None:
+    """It would have to store rows."""
+    soe.source()
+    soe.shop.rule("any", "on: {collection: SHOP.orders}\ndo: [{log: a line}]\n")
+    soe.table.insert(range(3))
+    environment = {**soe.shop.environment, "SOE_URL": soe.url}
+    running = soe.shop.command.start(
+        "watch", "--rules", "triggers/", "--sources", "sources", "--dry-run", env=environment
+    )
+    running.wait_for_line("watching .* from .* on")
+    assert running.terminate() == 0
+    assert await soe.count() == 0
+
+
+def test_mistakes_of_sources_end_a_watch_at_its_start(soe: Soe) -> None:
+    """With the code of bad rules."""
+    soe.source(mode="bulk")
+    soe.shop.rule("any", "on: {collection: SHOP.orders}\ndo: [{log: a line}]\n")
+    done = soe.run("watch", "--rules", "triggers/", "--sources", "sources")
+    assert (done.code, "soe.yaml:5:3: `incrementing` means nothing" in done.stderr) == (64, True)
