@@ -68,13 +68,15 @@ class MongoGroups:
         if await self._checkpoints.find_one({"_id": group.stream}, {"_id": 1}) is not None:
             raise GroupError(
                 f"The group {group.name} of the topic {group.topic} belongs to rules: give this one another "
-                f"name. (Where no rule reads it any more, `mtrigger topic reset {group.topic} {group.name} "
-                "--forget` makes the name free.)"
+                f"name. (Where no rule reads it any more, `mtrigger topic delete {group.topic} --group "
+                f"{group.name}` makes the name free.)"
             )
 
     async def make(self, group: Group, position: int) -> GroupRow:
         """The group's row, made where there is none yet: it begins behind the offset `position`."""
-        made = [{"$replaceWith": {"$mergeObjects": [new_row(group, position), "$$ROOT"]}}]
+        made: list[dict[str, Any]] = [
+            {"$replaceWith": {"$mergeObjects": [new_row(group, position), "$$ROOT"]}}
+        ]
         made.append({"$set": {"created_at": {"$ifNull": ["$created_at", "$$NOW"]}}})
         with contextlib.suppress(DuplicateKeyError):  # another member made it in the same moment
             await self._rows.update_one({"_id": str(group)}, made, upsert=True)

@@ -6,8 +6,11 @@ answers at once.
 
 import click
 
+from mtrigger.cli.topic.group_list import groups
+from mtrigger.cli.topic.keeping import delete, set_topic
 from mtrigger.cli.topic.listing import list_topics
 from mtrigger.cli.topic.publishing import publish
+from mtrigger.cli.topic.resetting import reset
 from mtrigger.cli.topic.tailing import tail
 
 
@@ -19,5 +22,5 @@ def topic() -> None:
     """
 
 
-for _command in (list_topics, publish, tail):
+for _command in (list_topics, publish, tail, groups, reset, set_topic, delete):
     topic.add_command(_command)

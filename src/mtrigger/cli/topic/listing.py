@@ -8,8 +8,7 @@ import click
 
 from mtrigger.cli.addresses import Addresses, address_options, addresses
 from mtrigger.cli.options import json_option, together
-
-_UNITS = ("B", "kB", "MB", "GB", "TB")
+from mtrigger.cli.topic.sizes import size_text
 
 
 @click.command("list")
@@ -80,11 +79,3 @@ def kept_text(seconds: float | None, size: int | None) -> str:
         [size_text(size)] if size is not None else []
     )
     return ", ".join(limits) or "for ever"
-
-
-def size_text(size: int) -> str:
-    """Bytes in the largest unit that they fill: `512 B`, `1.5 MB`."""
-    number, unit = float(size), 0
-    while number >= 1000 and unit < len(_UNITS) - 1:
-        number, unit = number / 1000, unit + 1
-    return f"{number:.3g} {_UNITS[unit]}"

@@ -1,6 +1,7 @@
 """`mtrigger topic publish`: a message from the command line, or lines of JSON from standard input."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,9 +91,14 @@ def _lines(common: Mapping[str, Any], *, whole: bool) -> "Iterator[list[Message]
         portion = []
         for line in lines:
             number += 1
-            if line.strip():
+            if not line.strip():
+                continue
+            try:
                 value = _json(line, f"line {number}")
                 portion.append(_whole(value, number) if whole else _message(value, common, None))
+            except click.UsageError:
+                yield portion  # what came before is published
+                raise
         yield portion
 
 
@@ -108,7 +114,7 @@ def _read() -> bytes:
     """What there is on standard input, waited for. Ctrl-C ends that, although an event loop runs."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return sys.stdin.buffer.read1(AT_ONCE)
+        return os.read(sys.stdin.fileno(), AT_ONCE)
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from pymongo.asynchronous.database import AsyncDatabase
 
+from mtrigger.config_types import closest
+from mtrigger.errors import GroupError
 from mtrigger.stores.positions import Checkpoint
 from mtrigger.stores.rows import read_checkpoint
 from mtrigger.topics.group_rows import GroupRow
@@ -54,3 +56,14 @@ def _of_rules(checkpoint: Checkpoint) -> Standing | None:
 
 def _of_members(row: GroupRow) -> Standing:
     return Standing(row.group.topic, row.group.name, "members", row.lowest, row.resets, row=row)
+
+
+async def standing_of(state: AsyncDatabase[dict[str, Any]], topic: str, name: str) -> Standing:
+    """The group `name` of `topic`. Raises GroupError when there is none."""
+    found = {one.name: one for one in await standings(state, topic)}
+    if name not in found:
+        near = closest(name, found)
+        others = f"there are: {', '.join(found)}" if found else f"nobody has read {topic} as a group yet"
+        hint = f"did you mean {near}?" if near else others
+        raise GroupError(f"the topic {topic} has no group {name}; {hint}")
+    return found[name]
