@@ -14,13 +14,14 @@ from benchmarks import (
     memory,
     processes,
     sources,
+    topics,
     updates,
     webhooks,
 )
 from benchmarks.command import Sizes, run
 from benchmarks.table import Row
 
-_ALL = (catching_up, acting, updates, webhooks, mails, latency, isolation, memory, processes, sources)
+_ALL = (catching_up, acting, updates, webhooks, mails, latency, isolation, memory, processes, sources, topics)
 
 
 def measure(sizes: Sizes) -> Iterator[Row]:

@@ -13,7 +13,10 @@ from mtrigger.embedded import EmbeddedServer
 from support.sql_servers import POSTGRESQL, connected_or_skip
 
 PROJECT = Path(__file__).parents[2]
-TABLE = ("catching_up", "acting", "updates", "webhooks", "mails", "latency", "memory", "processes", "stream")
+TABLE = (
+    "catching_up", "acting", "updates", "webhooks", "mails", "latency", "memory", "processes", "stream",
+    "topics",
+)  # fmt: skip
 ROWS = {"catching_up": 3, "updates": 2, "latency": 2, "memory": 2, "processes": 2}
 ALONE = {"check": ("--files", "1", "--runs", "1"), "conditions": ("--calls", "10")}
 """Those that print what people read."""

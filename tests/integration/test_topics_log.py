@@ -12,8 +12,9 @@ from bson import ObjectId, Timestamp
 from bson.int64 import Int64
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.read_concern import ReadConcern
 
 from mtrigger.deployment.connecting import connect
 from mtrigger.embedded import EmbeddedServer
@@ -24,12 +25,20 @@ from mtrigger.supervision import interpreter
 from mtrigger.supervision.outages import heed_cancellation
 from mtrigger.topics.log import After, Extent, RefusedError
 from mtrigger.topics.mongo_log import MongoLog
-from mtrigger.topics.numbering import LARGEST_NUMBERED, TOO_LARGE
+from mtrigger.topics.numbering import (
+    INDEX,
+    LARGEST_NUMBERED,
+    TOO_LARGE,
+    advancing,
+    claiming,
+    completing,
+)
 from support import raw_bson
 
 State = AsyncDatabase[dict[str, Any]]
 
 NAME = "BIZ-BIGORDER"
+MAJORITY = ReadConcern("majority")
 
 
 @pytest.fixture
@@ -91,7 +100,16 @@ async def test_a_page_holds_no_more_than_was_asked_for(log: MongoLog) -> None:
     await log.publish(numbers(25))
     assert ids(await log.read(0, 10)) == list(range(10))
     assert ids(await everything(log, limit=10)) == list(range(25))
-    assert await log.read(25, 10) == []
+    await log.publish(numbers(500, first=25))
+    assert len(await log.read(25, 500)) == 500, "MongoDB's own first reply is a small one"
+    assert await log.read(525, 10) == []
+
+
+async def test_a_page_holds_no_more_than_memory_bears(log: MongoLog) -> None:
+    """A reply of MongoDB, 16 MB, however many were asked for."""
+    await log.publish([Message(number, b"x" * 5_000_000) for number in range(7)])
+    assert len(await log.read(0, 1_000)) == 3
+    assert ids(await everything(log)) == list(range(7))
 
 
 async def test_an_id_that_is_there_adds_nothing(log: MongoLog) -> None:
@@ -394,4 +412,103 @@ async def _number_and_die(uri: str, seed: int, kills: list[int]) -> None:
         stored = await everything(log_of(state))
         await client.drop_database(name)
     assert sorted(ids(seen)) == list(range(count))
+    assert [message.offset for message in seen] == list(range(1, count + 1)), "a number was given for nothing"
     assert seen == stored
+
+
+class _Helper:
+    """One who numbers, a command at a time, and may be stopped for as long as it takes between any two."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._steps = self._round()
+
+    async def step(self) -> None:
+        await anext(self._steps)
+
+    async def _round(self) -> AsyncIterator[None]:
+        rows, topic = self._state["topics"], self._state[collection_of(NAME)]
+        while True:
+            row = await row_of(self._state)
+            yield
+            if row["claim"] is None:
+                pipeline = claiming(NAME, row["next"], ObjectId(), 4)
+                await (await topic.aggregate(pipeline, hint=INDEX)).to_list()
+                yield
+                row = await row_of(self._state)
+                yield
+            if (claim := row["claim"]) is not None:
+                await (await rows.aggregate(completing(NAME, topic.name, claim))).to_list()
+                yield
+                await rows.update_one(*advancing(NAME, claim))
+                yield
+
+    async def die_while_completing(self, done: int) -> None:
+        """It has numbered so many, of whatever is claimed just then."""
+        row = await row_of(self._state)
+        if row["claim"] is not None:
+            match, unwind, *rest = completing(NAME, collection_of(NAME), row["claim"])
+            some = [match, unwind, {"$limit": done}, *rest]
+            await (await self._state["topics"].aggregate(some)).to_list()
+        self._steps = self._round()
+
+
+async def row_of(state: State) -> dict[str, Any]:
+    row = await state["topics"].find_one({"_id": NAME})
+    assert row is not None
+    return row
+
+
+MOVES = st.one_of(
+    st.tuples(st.just("step"), st.integers(0, 2)),
+    st.tuples(st.just("die"), st.integers(1, 3)),
+    st.tuples(st.just("insert"), st.integers(1, 6)),
+    st.tuples(st.just("begin"), st.just(0)),
+    st.tuples(st.just("commit"), st.just(0)),
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(moves=st.lists(MOVES, min_size=40, max_size=60))
+def test_whatever_three_helpers_do_in_whatever_order(
+    mongod: EmbeddedServer, moves: list[tuple[str, int]]
+) -> None:
+    """After every command, a reader who goes on behind what it has seen finds the next messages without a
+    hole, and in the end it has seen what is there."""
+    interpreter.run(_number_in_turns(mongod.uri, moves))
+
+
+async def _number_in_turns(uri: str, moves: list[tuple[str, int]]) -> None:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    async with connect(uri) as client:
+        state = client.get_database(name, read_concern=MAJORITY, write_concern=WriteConcern("majority"))
+        await log_of(state).open()
+        topic, helpers = state[collection_of(NAME)], [_Helper(state) for _ in range(3)]
+        seen: list[Any] = []
+        inserted = 0
+        session = client.start_session()
+        for move, number in moves:
+            if move == "step":
+                await helpers[number].step()
+            elif move == "die":
+                await helpers[0].die_while_completing(number)
+            elif move == "insert":
+                await topic.insert_many([{"_id": inserted + more} for more in range(number)])
+                inserted += number
+            elif move == "begin" and not session.in_transaction:
+                await session.start_transaction()
+                await topic.insert_one({"_id": inserted}, session=session)
+                inserted += 1
+            elif move == "commit" and session.in_transaction:
+                await session.commit_transaction()
+            following = (await row_of(state))["next"]
+            visible = {"offset": {"$gt": len(seen), "$lt": following}}
+            seen += [message["_id"] async for message in topic.find(visible, sort=[("offset", 1)])]
+            assert len(seen) == following - 1
+        if session.in_transaction:
+            await session.commit_transaction()
+        await session.end_session()
+        seen += ids(await everything(log_of(state), behind=len(seen)))
+        assert seen == ids(await everything(log_of(state)))
+        assert sorted(seen) == list(range(inserted))
+        await client.drop_database(name)

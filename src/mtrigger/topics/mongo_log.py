@@ -107,9 +107,9 @@ class MongoLog:
     ) -> list[Message]:
         """The messages between two offsets, as many as come with one reply."""
         wanted = {"offset": {"$gt": Int64(behind), "$lt": Int64(following)}}
-        # A limit below 0 asks for a single reply.
+        # A limit below 0 asks for a single reply, which has 101 documents unless it is told how many.
         replies: AsyncIterator[Any] = self._messages.find_raw_batches(
-            wanted, sort=[("offset", ASCENDING)], limit=-limit, session=session
+            wanted, sort=[("offset", ASCENDING)], limit=-limit, batch_size=limit, session=session
         )
         return [message async for reply in replies for message in self._decoded(reply)]
 
