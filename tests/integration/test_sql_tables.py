@@ -21,7 +21,7 @@ from mtrigger.errors import ConnectionLostError, SourceError
 from mtrigger.sources import table_reading
 from mtrigger.sources.database import Database
 from mtrigger.sources.definition import Destination, Mode, Query, Source
-from mtrigger.sources.pages import Page, Place, RejectedRow, Row
+from mtrigger.sources.pages import Page, Place, RejectedRow, Row, key_text
 from mtrigger.sources.sql_tables import SqlTables, open_tables
 from support.polling import eventually
 from support.sql_servers import KINDS, LONG_AGO, OrdersTable
@@ -439,6 +439,66 @@ def test_a_zero_date_of_mariadb_rejects_its_row(tmp_path: Path) -> None:
         (rejected,) = page.rejected
     assert [row.key for row in page.rows] == [2]
     assert rejected == RejectedRow(rejected.key, rejected.values, "column `day`: '0000-00-00' is not a day")
+
+
+SQLITE_VALUES: dict[str, tuple[Any, Any]] = {
+    "TIMESTAMP": ("2026-07-01 12:00:00.5", datetime(2026, 7, 1, 10, 0, 0, 500000, tzinfo=UTC)),
+    "DATETIME": ("2026-07-01T12:00:00Z", datetime(2026, 7, 1, 12, tzinfo=UTC)),
+    "DATE": ("2026-07-01", datetime(2026, 7, 1, tzinfo=UTC)),
+    "DECIMAL(10, 2)": (12.5, Decimal128("12.5")),
+    "BOOLEAN": (1, True),
+    "JSON": ('{"a": [1]}', {"a": [1]}),
+    "BLOB": (b"abc", b"abc"),
+    "TEXT": ("2026-07-01", "2026-07-01"),
+}
+
+
+def test_values_of_sqlite_are_what_their_columns_were_declared_as(tmp_path: Path) -> None:
+    with OrdersTable.on("sqlite", tmp_path) as table:
+        table.insert(range(1, 4))
+        for index, (kind, (value, _)) in enumerate(SQLITE_VALUES.items()):
+            table.run(f"ALTER TABLE {table.name} ADD COLUMN c{index} {kind}")
+            table.run(f"UPDATE {table.name} SET c{index} = :value WHERE order_id = 1", [{"value": value}])
+        table.run(f"UPDATE {table.name} SET c0 = 'soon' WHERE order_id = 2")
+        table.run(f"UPDATE {table.name} SET customer = CAST(X'FF' AS TEXT) WHERE order_id = 3")
+        with opened(source_of(table, timezone=BERLIN)) as tables:
+            (page,) = pages_of(tables)
+    found = {kind: page.rows[0].values[f"c{index}"] for index, kind in enumerate(SQLITE_VALUES)}
+    assert found == {kind: expected for kind, (_, expected) in SQLITE_VALUES.items()}
+    assert [row.why.partition(":")[0] for row in page.rejected] == ["column `c0`", "column `customer`"]
+
+
+def test_times_of_sqlite_may_be_written_in_several_ways(tmp_path: Path) -> None:
+    """They are read in the order of time, not of letters."""
+    with OrdersTable.on("sqlite", tmp_path) as table:
+        table.insert(range(1, 5))
+        for number, time in ((1, "2026-01-01T10:00:00Z"), (2, "2026-01-01 09:00"), (3, 1767259800)):
+            table.run(f"UPDATE {table.name} SET updated_at = :at WHERE order_id = {number}", [{"at": time}])
+        with opened(source_of(table, "timestamp", batch=1)) as tables:
+            assert read(tables)[0] == [2, 3, 1, 4]
+
+
+def test_a_row_whose_time_is_before_all_times_is_rejected(postgresql_orders: OrdersTable) -> None:
+    """It could be read by no place. One that is later than all times is not read, like any time to come."""
+    table = postgresql_orders
+    table.insert(range(1, 4))
+    for number, time in ((1, "-infinity"), (2, "infinity")):
+        table.run(f"UPDATE {table.name} SET updated_at = '{time}' WHERE order_id = {number}")
+    with opened(source_of(table, "timestamp+incrementing")) as tables:
+        (page,) = pages_of(tables)
+        assert [row.key for row in page.rows] == [3]
+        assert [row.why for row in page.rejected] == ["column `updated_at`: '-infinity' is not a time"]
+        assert read(tables, page.place)[0] == []
+
+
+def test_a_row_is_found_again_by_a_key_of_several_columns(postgresql_orders: OrdersTable) -> None:
+    table = postgresql_orders
+    table.insert(range(1, 3))
+    for mode in ("bulk", "timestamp+incrementing"):
+        key = ("order_id", "updated_at", "amount")
+        with opened(source_of(table, mode, key, timezone=BERLIN)) as tables:
+            rows, _ = rows_of(tables)
+            assert [tables.row(table.name, key_text(row.key)) for row in rows] == rows
 
 
 def test_times_without_a_zone_are_compared_in_the_zone_of_the_source(postgresql_orders: OrdersTable) -> None:

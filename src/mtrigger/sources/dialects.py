@@ -17,9 +17,10 @@ class Dialect:
 
     `clock` selects its time in UTC, without a zone. `kind` tells what a column holds by the type code of the
     driver. `arguments` are for the driver's `connect`, `session` is said to every new connection. `estimate`
-    selects about how many rows the table `:name` in `:schema` (None: the default) has; "" where counting is
-    quick. `system_schemas` are of no source unless it names them. `text_times`: times are stored as texts, so
-    they are compared as texts of one form.
+    selects about how many rows the table `:name` in `:schema` (None: the default) has: null or no row where
+    nobody knows, -1 where they have to be counted; "" where that is always so. `system_schemas` are of no
+    source unless it names them. `text_times`: times are stored as texts, so they are compared as texts of
+    one form.
     """
 
     name: str
@@ -123,9 +124,10 @@ DIALECTS: Mapping[str, Dialect] = {
             "SET datestyle = 'ISO'",
         ),
         estimate=(
-            "SELECT c.reltuples::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "SELECT CASE WHEN c.reltuples > 0 THEN CAST(c.reltuples AS bigint) ELSE -1 END "
+            "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
             "WHERE n.nspname = COALESCE(CAST(:schema AS text), current_schema()) AND c.relname = :name "
-            "AND c.reltuples > 0"
+            "AND c.relkind IN ('r', 'p', 'm', 'f')"
         ),
         system_schemas=frozenset({"information_schema", "pg_catalog", "pg_toast"}),
     ),

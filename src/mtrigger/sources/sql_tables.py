@@ -121,13 +121,14 @@ class SqlTables:
         if shape.table is None or self._source.query.initial is not None:
             return None
         estimate = self._database.dialect.estimate
+        found: int | None = -1
         with self._database.connected(f"counting `{shape.name}`") as connection:
             if estimate:
                 values = {"schema": shape.table.schema or None, "name": shape.table.table}
                 found = connection.execute(sa.text(estimate), values).scalar()
-                if found is not None:
-                    return int(found)
-            return int(connection.execute(statements.counted(shape.relation)).scalar_one())
+            if found == -1:
+                found = connection.execute(statements.counted(shape.relation)).scalar_one()
+        return None if found is None else int(found)
 
     def _matching(self, connection: sa.Connection, text: str) -> list[str]:
         if not is_pattern(text):

@@ -124,14 +124,13 @@ def _resolved(database: Database, connection: sa.Connection, table: str) -> Tabl
     name = parsed(table)
     relation = _bare_relation(name)
     try:
-        with connection.begin_nested() if connection.in_transaction() else connection.begin():
-            database.description(connection, statements.shape(relation))
-    except (exc.ProgrammingError, exc.OperationalError, exc.DatabaseError) as error:
+        database.description(connection, statements.shape(relation))
+    except exc.DatabaseError:
         connection.rollback()
         others = matching(name.table, tables_in(database, connection, name.schema))
         if len(others) != 1 or others == [name.table]:
             if not others:
-                raise SourceError(f"there is no table `{table}`, or it may not be read") from error
+                raise SourceError(f"there is no table `{table}`, or it may not be read") from None
             raise
         return TableName(name.schema, others[0])
     return name
