@@ -38,7 +38,7 @@ def schema(*, rules: Path | None, defaults: bool, sources: bool, form: str) -> N
     language server complete keys and mark mistakes.
     """
     if sum((rules is not None, defaults, sources)) > 1:
-        raise click.UsageError("--rules, --defaults and --sources ask for different things: keep one of them")
+        raise click.UsageError("--rules, --defaults and --sources exclude each other: leave out all but one")
     if form == "markdown":
         if rules is not None or defaults or sources:
             raise click.UsageError(

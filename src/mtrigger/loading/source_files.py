@@ -142,7 +142,7 @@ class _Loading:
     def _check_query(self, model: SourceFile, node: nodes.Mapping) -> None:
         if model.from_.query is None:
             return
-        if not model.into.key:
+        if not model.into.key and model.from_.incrementing is None:
             _, place = find(node, ("into",))
             self._report.add(place, "`into.key` is missing: a query has no primary key")
         if model.from_.query.strip().partition(" ")[0].partition("\n")[0].upper() not in ("SELECT", "WITH"):

@@ -174,6 +174,12 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, expecte
         assert mistake.startswith(beginning), found
 
 
+def test_a_query_by_a_number_needs_no_key(tmp_path: Path) -> None:
+    """The number is one."""
+    text = "from: {sql: 'sqlite://', query: SELECT 1 AS n, mode: incrementing, incrementing: n}\n"
+    assert one(tmp_path, text + INTO).destination.key == ()
+
+
 def test_a_secret_in_an_address_is_never_shown(tmp_path: Path) -> None:
     """Neither where it is wrong nor in what a source shows of itself."""
     (said,) = mistakes(
