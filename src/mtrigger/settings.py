@@ -36,12 +36,12 @@ class Settings:
     """Everything `watch` is told.
 
     `uri` is None for an embedded server; an empty `state_uri` means that the state is kept where the rules
-    watch; `templates` None means the folder beside the rules; `smtp` None that there is no mail server;
-    `start_from` is as `parse_start_from` reads it, and `afresh` says that somebody has just asked for it, so
-    that it holds although a position is missing that there once was; `drain` and `lease` are in seconds.
-    The stream is divided into `partitions`, of which this process serves its share: it is the process
-    `process` (from 0) of `processes`. `environ` fills in `${NAME}` in rule files. Raises SettingsError for
-    what cannot be.
+    watch; `templates` None means the folder beside the rules, `sources` None that none are read; `smtp` None
+    that there is no mail server; `start_from` is as `parse_start_from` reads it, and `afresh` says that
+    somebody has just asked for it, so that it holds although a position is missing that there once was;
+    `drain` and `lease` are in seconds. The stream is divided into `partitions`, of which this process serves
+    its share: it is the process `process` (from 0) of `processes`. `environ` fills in `${NAME}` in rule
+    files. Raises SettingsError for what cannot be.
     """
 
     rules: Path
