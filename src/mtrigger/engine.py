@@ -66,8 +66,8 @@ async def started(settings: Settings, show: Show) -> AsyncIterator["Engine"]:
     loaded = await in_thread(partial(read_rules, settings))
     async with watched_client(settings) as (client, uri):
         deployment = await examine(client, uri)
-        await consider(loaded, settings, client)
         async with state_of(settings, client) as state:
+            await consider(loaded, settings, client, state)
             services = Services(loaded.templates, settings.smtp, settings.mail_from)
             rules = RulesInForce(settings, client, deployment, state, services, show, files, loaded)
             try:

@@ -15,6 +15,7 @@ from pymongo import AsyncMongoClient
 from mtrigger import actions, pushdown
 from mtrigger.actions.base import Preview, Work
 from mtrigger.actions.services import Services
+from mtrigger.consuming.checking import topic_findings
 from mtrigger.deployment import preflight
 from mtrigger.deployment.connecting import Deployment
 from mtrigger.deployment.databases import State
@@ -91,13 +92,14 @@ def read_rules(settings: Settings) -> RuleSet:
     return load(settings.rules, settings.templates, settings.environ)
 
 
-async def consider(rules: RuleSet, settings: Settings, client: Client) -> None:
+async def consider(rules: RuleSet, settings: Settings, client: Client, state: State) -> None:
     """Say what is worth saying about the rules; raise SettingsError for what makes one of them useless."""
     found = await preflight.survey(client, rules.rules)
     mail_server = settings.smtp or (object() if settings.dry_run else None)
     grave = []
     said = preflight.findings(rules.rules, found, mail_server)
     said += preflight.into_the_state(rules.rules, settings.state_db)
+    said += await topic_findings(rules.rules, state)
     for finding in (*said, *preflight.across_partitions(rules.rules, settings.partitions)):
         if finding.grave:
             grave.append(str(finding))
@@ -163,7 +165,7 @@ class RulesInForce:
         """Read the rules again and use them everywhere, or nowhere."""
         try:
             changed = await in_thread(partial(read_rules, self._settings))
-            await consider(changed, self._settings, self._client)
+            await consider(changed, self._settings, self._client, self._state)
             in_force = self._prepared(changed)
         except (RulesError, SettingsError) as error:
             _refuse(error)

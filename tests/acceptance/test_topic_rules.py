@@ -7,16 +7,20 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.collection import AsyncCollection
 
 from acceptance.shop import Shop
+from mtrigger.ownership.sharing import same
 from mtrigger.stores.mongo import MongoStore
 from mtrigger.stores.steadiness import StateOutage
 from mtrigger.topics.message_events import Place
 from mtrigger.topics.mongo_log import MongoLog
 from mtrigger.topics.registry import MongoTopics
 from support.command import Running
+from support.http_sink import Answer
 from support.polling import eventually
+from support.raw_bson import document, fields, old_binary
 
 Document = dict[str, Any]
 
@@ -104,7 +108,8 @@ async def test_a_rule_gets_the_messages_that_its_condition_is_about(shop: Shop) 
     await messages(shop).insert_one({"_id": 5, "key": "late", **wanted})
     await eventually(lambda: len(shop.mail.mails) == 2)
     assert dict(shop.mailed()) == {"early": 1, "late": 1}
-    assert "20000 in ORDERS at 5" in shop.messages()[1].as_string()
+    (late,) = [mail for mail in shop.messages() if mail["Subject"] == "Big order late"]
+    assert "20000 in ORDERS at 5" in late.as_string()
     assert running.terminate() == 0
     row = await shop.delivery({"position": {"$gt": "00000000000000000005"}})
     assert row["partition"] == "topic/ORDERS/big"
@@ -208,4 +213,97 @@ async def test_what_was_not_kept_is_a_gap(shop: Shop) -> None:
     running.wait_for_line("2 messages behind the offset 4 were not kept")
     gaps = json.loads(shop.run("gaps", "--json").stdout)
     assert [gap["stream"] for gap in gaps["gaps"]] == ["topic/ORDERS/g"]
+    assert running.terminate() == 0
+
+
+async def test_messages_of_a_key_wait_for_its_retries(shop: Shop) -> None:
+    """Those of others go on; so does whatever comes behind one that is dead."""
+    shop.rule(
+        "calls",
+        """
+name: calls
+on: {topic: ORDERS}
+do:
+  - webhook: {url: "URL/{{ message.key }}", body: {n: "{{ document.n }}"}}
+retry: {attempts: 3, first_delay: 50ms, max_delay: 50ms}
+""".replace("URL", shop.web.url),
+    )
+    shop.web.answer_next(Answer(503))
+    shop.web.answer_path("/k1", Answer(400))
+    watch(shop)
+    await publish(shop, range(12), keys=3)
+    await eventually(lambda: len(shop.web.requests) >= 13)
+    calls = [(request.path, int(request.json()["n"]), request.status) for request in shop.web.requests]
+    for key in range(3):
+        numbers = [n for path, n, _ in calls if path == f"/k{key}"]
+        assert sorted(set(numbers)) == list(range(key, 12, 3))
+        assert numbers == sorted(numbers)
+    dead = await shop.delivery({"status": "dead"})
+    assert dead["partition"] == "topic/ORDERS/calls"
+
+
+async def test_a_message_that_cannot_be_read_dies_and_holds_up_nothing(shop: Shop) -> None:
+    """Its delivery is dead, and says why; a rule of dead letters is told."""
+    consumes(shop, "all", "g")
+    shop.rule(
+        "told",
+        """
+name: told
+on: {dead_letters: true}
+do: {write: {into: SHOP.told, insert: {error: "{{ document.error }}", rule: "{{ document.rule }}"}}}
+""",
+    )
+    await publish(shop, range(1))
+    raw = document(fields(_id="m1", key="k1"), old_binary("body"))
+    await shop.state.get_collection("topics.ORDERS").insert_one(RawBSONDocument(raw))
+    await publish(shop, range(2, 4))
+    watch(shop)
+    assert sorted(row["n"] for row in await written(shop, "all", 3)) == [0, 2, 3]
+    (told,) = await written(shop, "told", 1)
+    assert told["rule"] == "all"
+    assert "the change cannot be read" in told["error"]
+
+
+async def test_a_group_that_cannot_begin_is_refused(shop: Shop) -> None:
+    """At the start, and at a reload, where the rules before stay in force."""
+    consumes(shop, "all", "g")
+    consumes(shop, "members", "m")
+    await shop.state["topic_groups"].insert_one({"_id": "ORDERS/m"})
+    refused = shop.run("watch", "--rules", "triggers/")
+    assert refused.code == 64
+    assert "rule members: the group m of the topic ORDERS has members in Python" in refused.stderr
+    (shop.folder / "triggers" / "members.yaml").unlink()
+    running = watch(shop)
+    consumes(shop, "nowhere", "n", "after:nobody")
+    running.wait_for_line("rule nowhere: its group is new and cannot begin at `from`")
+    await publish(shop, range(2))
+    await written(shop, "all", 2)
+    assert running.terminate() == 0
+
+
+async def test_a_dry_run_shows_and_leaves_the_position_alone(shop: Shop) -> None:
+    """It reads from the beginning, as a new group would."""
+    consumes(shop, "all", "g")
+    await publish(shop, range(2))
+    running = watch(shop, "--dry-run")
+    running.wait_for_line("would run: rule all, write")
+    assert running.terminate() == 0
+    assert await shop.state["checkpoints"].count_documents({}) == 0
+    assert await shop.database["all"].count_documents({}) == 0
+
+
+async def test_processes_share_the_groups(shop: Shop) -> None:
+    """Each group is one process's."""
+    groups = [f"g{number}" for number in range(4)]
+    for group in groups:
+        consumes(shop, group, group)
+    running = watch(shop, "--processes", "2", "--partitions", "2")
+    for group in groups:
+        running.wait_for_line(f"group=ORDERS/{group} reading the topic ORDERS")
+    await publish(shop, range(3))
+    for group in groups:
+        assert [row["n"] for row in await written(shop, group, 3)] == [0, 1, 2]
+    rows = shop.state["checkpoints"].find({"_id": {"$regex": "^topic/"}}, sort=[("_id", 1)])
+    owners = [same(row["lease"]["owner"]) async for row in rows]
+    assert owners[0] == owners[2] != owners[1] == owners[3]
     assert running.terminate() == 0

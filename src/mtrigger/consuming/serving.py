@@ -7,7 +7,6 @@ ends the process with its error.
 
 import asyncio
 import logging
-import zlib
 
 from mtrigger.actions.breakers import Breakers
 from mtrigger.consuming.group_work import GroupWork
@@ -58,7 +57,9 @@ class Groups:
 
     async def use(self, rules: InForce) -> None:
         """Serve the groups of these rules from now on; those that are gone end in good order."""
-        self._wanted = {group: start for group, start in rules.groups.items() if self._is_mine(group)}
+        # Dealt among the processes that were started together, so that each has its share.
+        mine = sorted(rules.groups)[self._settings.process :: self._settings.processes]
+        self._wanted = {group: rules.groups[group] for group in mine}
         for group in self._given.keys() - self._wanted.keys():
             self._given[group].requested.set()
         self._changed.set()
@@ -99,10 +100,6 @@ class Groups:
         if not self._settings.dry_run:
             needed["sweeper of the topics"] = self._state.topics.keep_swept()
         return [tasks.create_task(part(name, work), name=name) for name, work in needed.items()]
-
-    def _is_mine(self, group: Group) -> bool:
-        """Groups are dealt among the processes that were started together."""
-        return zlib.crc32(group.stream.encode()) % self._settings.processes == self._settings.process
 
     async def _serve(self, group: Group, stop: Stop) -> None:
         """Wait for a group and do its work, again and again, until `stop` or until no rule is of it."""

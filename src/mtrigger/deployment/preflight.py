@@ -85,8 +85,8 @@ def across_partitions(rules: Iterable[Rule], partitions: int) -> list[Finding]:
 
 def _across_documents(rule: Rule) -> Iterator[tuple[str, str]]:
     """What `rule` asks for that spans several documents, and how to ask for less."""
-    if rule.schedule is not None:
-        return  # all its deliveries are the first partition's
+    if rule.schedule is not None or rule.topic is not None:
+        return  # all its deliveries are the first partition's, or its group's
     if rule.ordering == "rule":
         asked = "`ordering: rule` asks for one sequence of all its deliveries"
         yield asked, "Let it keep the order of each document (`ordering: document`)"
