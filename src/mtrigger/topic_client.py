@@ -172,7 +172,7 @@ class Topic:
         groups, topics = MongoGroups(state), MongoTopics(state, StateOutage(None))
         opening = Opening(groups, topics, MongoGaps(state, StateOutage(None)), named, _read_start(start))
         consumer = Consumer(self._log(), self._rung(), groups, named, opening, prefetch=prefetch, lease=lease)
-        self._consumers.append(consumer)
+        self._consumers = [*(one for one in self._consumers if not one.closed), consumer]
         return consumer
 
     def _state(self) -> AsyncDatabase[dict[str, Any]]:

@@ -83,6 +83,11 @@ class Consumer:
         self._failure: BaseException | None = None
         self._closed = False
 
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return self._closed
+
     async def __aenter__(self) -> Self:
         self._start()
         return self

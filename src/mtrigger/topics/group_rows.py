@@ -19,13 +19,20 @@ ROWS = "topic_groups"
 
 
 @dataclass(frozen=True, slots=True)
-class ShareRow:
-    """A share: its `owner` (NOBODY: none); all of its messages up to `position` are acknowledged, and behind
-    that those with the offsets `above`."""
+class Progress:
+    """How far a share is: all of its messages up to `position` are acknowledged, and behind that those with
+    the offsets `above`, in order."""
 
-    owner: str
     position: int
     above: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShareRow:
+    """A share, its `owner` (NOBODY: none) and how far it is."""
+
+    owner: str
+    progress: Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +63,16 @@ class GroupRow:
     @property
     def lowest(self) -> int:
         """The position of the share that is furthest behind."""
-        return min(share.position for share in self.shares)
+        return min(share.progress.position for share in self.shares)
 
-    def owned_by(self, member: str) -> dict[int, ShareRow]:
-        """The shares of `member`, by their numbers."""
-        return {number: share for number, share in enumerate(self.shares) if share.owner == member}
+    @property
+    def highest(self) -> int:
+        """The position of the share that is furthest."""
+        return max(share.progress.position for share in self.shares)
+
+    def owned_by(self, member: str) -> dict[int, Progress]:
+        """The shares of `member`, by their numbers, and how far they are."""
+        return {number: share.progress for number, share in enumerate(self.shares) if share.owner == member}
 
 
 def read_row(row: Mapping[str, Any]) -> GroupRow:
@@ -74,7 +86,7 @@ def read_row(row: Mapping[str, Any]) -> GroupRow:
             for name, one in members.items()
         },
         shares=tuple(
-            ShareRow(one["owner"], int(one["position"]), tuple(map(int, one["above"])))
+            ShareRow(one["owner"], Progress(int(one["position"]), tuple(map(int, one["above"]))))
             for one in row["shares"]
         ),
         created_at=row.get("created_at"),
@@ -88,35 +100,30 @@ def new_row(group: Group, position: int) -> dict[str, Any]:
         "group": group.name,
         "resets": 0,
         "members": {},
-        "shares": [{"number": number, **_standing(position)} for number in range(SHARES)],
+        "shares": [
+            {"number": number, "owner": NOBODY, **_fields(Progress(position))} for number in range(SHARES)
+        ],
     }
 
 
 def moved(position: int) -> dict[str, Any]:
     """The fields of every share once the group stands behind the offset `position`. Owners stay."""
-    return {f"shares.$[].{name}": value for name, value in _places(position, ()).items()}
+    return {f"shares.$[].{name}": value for name, value in _fields(Progress(position)).items()}
 
 
-def standing(shares: Mapping[int, ShareRow]) -> dict[str, Any]:
-    """The fields that say where `shares`, by their numbers, stand now, and whose they are."""
+def progressed(shares: Mapping[int, Progress]) -> dict[str, Any]:
+    """The fields that say how far `shares`, by their numbers, are now."""
     return {
         f"shares.{number}.{name}": value
-        for number, share in shares.items()
-        for name, value in (
-            ("owner", share.owner),
-            *_places(share.position, share.above).items(),
-        )
+        for number, progress in shares.items()
+        for name, value in _fields(progress).items()
     }
 
 
-def among(numbers: Iterable[int]) -> Sequence[Mapping[str, Any]]:
-    """The filter, for `shares.$[share]`, of those among `numbers` that nobody owns."""
-    return [{"share.number": {"$in": list(numbers)}, "share.owner": NOBODY}]
+def among(numbers: Iterable[int], owner: str) -> Sequence[Mapping[str, Any]]:
+    """The filter, for `shares.$[share]`, of those among `numbers` that `owner` has."""
+    return [{"share.number": {"$in": list(numbers)}, "share.owner": owner}]
 
 
-def _standing(position: int) -> dict[str, Any]:
-    return {"owner": NOBODY, **_places(position, ())}
-
-
-def _places(position: int, above: Sequence[int]) -> dict[str, Any]:
-    return {"position": Int64(position), "above": [Int64(offset) for offset in above]}
+def _fields(progress: Progress) -> dict[str, Any]:
+    return {"position": Int64(progress.position), "above": [Int64(offset) for offset in progress.above]}

@@ -6,12 +6,12 @@ handed out again; and the position of a share never passes a message that is not
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mtrigger.messages import Message
-from mtrigger.topics.group_rows import ShareRow
-from mtrigger.topics.shares import NOBODY, key_text, share_of
+from mtrigger.topics.group_rows import Progress
+from mtrigger.topics.shares import key_text, share_of
 
 MOST_ABOVE = 200
 """Messages of a share that may be acknowledged behind one that is not; then the share waits for that one."""
@@ -37,12 +37,12 @@ class Handed:
 class Share:
     """One share. It was read up to `read`; `open` are the offsets that were read and are not acknowledged, in
     order; `above` those that are acknowledged behind one that is not. `ending`: nothing more is handed out;
-    `given`: the others have been told that it is free. `written` is what the database knows of it."""
+    `given`: the others may know already that it is free. `written` is what the database knows of it."""
 
     number: int
     read: int
     above: set[int]
-    written: ShareRow
+    written: Progress
     open: deque[int] = field(default_factory=deque)
     waiting: dict[str, deque[Message]] = field(default_factory=dict)
     waits: int = 0
@@ -51,13 +51,13 @@ class Share:
     ending: bool = False
     given: bool = False
 
-    def standing(self, owner: str) -> ShareRow:
-        """Where it stands now."""
+    def progress(self) -> Progress:
+        """How far it is now."""
         while self.open and self.open[0] in self.above:
             self.open.popleft()
         position = self.open[0] - 1 if self.open else self.read
         self.above = {offset for offset in self.above if offset > position}
-        return ShareRow(owner, position, tuple(sorted(self.above)))
+        return Progress(position, tuple(sorted(self.above)))
 
 
 class Holdings:
@@ -78,9 +78,9 @@ class Holdings:
     def __len__(self) -> int:
         return len(self._shares)
 
-    def take(self, number: int, row: ShareRow) -> None:
-        """The share `number` is ours from now on, and stands where `row` says."""
-        self._shares[number] = Share(number, row.position, set(row.above), row)
+    def take(self, number: int, progress: Progress) -> None:
+        """The share `number` is ours from now on, and so far."""
+        self._shares[number] = Share(number, progress.position, set(progress.above), progress)
 
     def behind(self) -> int | None:
         """The offset behind which to read on; None while there is enough, or nothing to read."""
@@ -161,7 +161,7 @@ class Holdings:
         self._out -= 1
         if share.waiting.get(text):
             heapq.heappush(self._ready, (share.waiting[text][0].offset, share.number, text))
-        if share.held and len(share.standing(NOBODY).above) < MOST_ABOVE:
+        if share.held and len(share.progress().above) < MOST_ABOVE:
             for offset, key in share.held:
                 heapq.heappush(self._ready, (offset, share.number, key))
             share.held = []
@@ -178,7 +178,7 @@ class Holdings:
         """The share `number` is not to be given up after all: it is read again from where it stands."""
         share = self._shares[number]
         if share.ending and not share.given:
-            share.read = share.standing(NOBODY).position
+            share.read = share.progress().position
             share.open.clear()
             share.ending = False
 
@@ -204,19 +204,17 @@ class Holdings:
         self._ready = [entry for entry in self._ready if entry[1] != number]
         heapq.heapify(self._ready)
 
-    def changed(self, owner: str, only: Iterable[Share] | None = None) -> dict[int, ShareRow]:
-        """Where shares (`only` these) stand, other than the database knows; those that are drained are
-        nobody's, and are `given` from then on."""
-        found = {}
-        for share in self if only is None else only:
-            share.given = share.given or (share.ending and not share.out)
-            row = share.standing(NOBODY if share.given else owner)
-            if row != share.written:
-                found[share.number] = row
-        return found
+    def changed(self, only: Iterable[Share] | None = None) -> dict[int, Progress]:
+        """How far shares (`only` these) are, other than the database knows. Those that are given up already
+        are not ours to write."""
+        now = {
+            share.number: share.progress() for share in (self if only is None else only) if not share.given
+        }
+        return {
+            number: progress for number, progress in now.items() if progress != self._shares[number].written
+        }
 
-    def wrote(self, rows: dict[int, ShareRow]) -> None:
-        """The database knows `rows` now."""
-        for number, row in rows.items():
-            if number in self._shares:
-                self._shares[number].written = row
+    def wrote(self, shares: Mapping[int, Progress]) -> None:
+        """The database knows that `shares` are so far."""
+        for number, progress in shares.items():
+            self._shares[number].written = progress

@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pymongo.errors import PyMongoError
@@ -23,16 +24,14 @@ from mtrigger.redaction import brief
 from mtrigger.supervision.outages import Outage, heed_cancellation
 from mtrigger.supervision.steady_time import clock
 from mtrigger.topics.group_rows import GroupRow, Member
-from mtrigger.topics.holdings import Handed, Holdings
+from mtrigger.topics.holdings import Handed, Holdings, Share
 from mtrigger.topics.message_events import Group
 from mtrigger.topics.mongo_groups import Membership, MongoGroups
 from mtrigger.topics.opening import Opening
 from mtrigger.topics.shares import NOBODY, dealt
+from mtrigger.topics.silence import BEATS, Silence
 
 log = logging.getLogger(__name__)
-
-BEATS = 10
-"""Signs of life within one lease time."""
 
 LEAVING_SECONDS = 5.0
 """How long giving the shares back may take at the end."""
@@ -43,37 +42,9 @@ _GONE = "the group was deleted meanwhile"
 _CLOSED = "the consumer was closed"
 
 
-class Silence:
-    """For how long the other members have been silent, by the clock of the one who looks. Time in which it
-    could not look counts for no more than a few beats: they could not write then, either."""
-
-    def __init__(self) -> None:
-        self._counters: dict[str, int] = {}
-        self._still: dict[str, float] = {}
-        self._answered_at = 0.0
-
-    def heard(self, members: Mapping[str, Member], asked_at: float, answered_at: float) -> None:
-        """What was seen of the members, when it was asked for, and when it was answered."""
-        passed = max(0.0, asked_at - self._answered_at)
-        still = {}
-        for name, member in members.items():
-            unmoved = self._counters.get(name) == member.counter
-            most = 3 * member.seconds / BEATS
-            still[name] = self._still.get(name, 0.0) + min(passed, most) if unmoved else 0.0
-        self._counters = {name: member.counter for name, member in members.items()}
-        self._still = still
-        self._answered_at = answered_at
-
-    def dead(self, members: Mapping[str, Member], me: str) -> list[str]:
-        """Those, other than `me`, that were silent for their lease time."""
-        return [
-            name for name, member in members.items() if name != me and self._still[name] >= member.seconds
-        ]
-
-
 class GroupMember:
     """This consumer as a member of `group`. `changed` is called whenever there may be more to hand out or to
-    read; `run` is the loop."""
+    read. `run` is the loop: it joins, takes turns, and leaves."""
 
     def __init__(
         self,
@@ -91,8 +62,7 @@ class GroupMember:
         self._seconds = seconds
         self._changed = changed
         self._process = str(this_process())
-        self._mine = Membership("", 0)
-        self._count = 0
+        self._mine = Membership(secrets.token_hex(4), 0)
         self._sent_at = float("-inf")
         self._beat_at = 0.0
         self._acks: list[Handed] = []
@@ -130,14 +100,14 @@ class GroupMember:
     async def run(self) -> None:
         """Be a member until it is cancelled, and give everything back then."""
         try:
-            await self._steadily(self._join)
+            await self._steadily(self.join)
             while True:
                 self._wake.clear()
                 await asyncio.sleep(0)  # acknowledgements of the same moment go together
-                await self._steadily(self._turn)
+                await self._steadily(self.turn)
                 await self._wait()
         finally:
-            await self._leave()
+            await self.leave()
 
     async def _steadily(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Take `step`, again and again while what fails may pass."""
@@ -159,31 +129,29 @@ class GroupMember:
             async with asyncio.timeout(self._beat_at - clock()):
                 await self._wake.wait()
 
-    async def _join(self) -> None:
+    async def join(self) -> None:
         """Become a member, as a new one."""
         row = await self._opening.row()
         if await self._opening.mend(row):
             row = await self._opening.row()
-        name = secrets.token_hex(4)
-        sent_at = clock()
-        joined = await self._groups.join(self._group, name, Member(self._process, 0, self._seconds))
+        sent_at, me = clock(), self._mine.member
+        joined = await self._groups.join(self._group, me, Member(self._process, 0, self._seconds))
         if joined is None:
             raise TimeoutError("the group was deleted in this very moment")  # begin anew
-        self._mine, self._count, self._sent_at = Membership(name, joined.resets), 0, sent_at
+        self._mine, self._sent_at = Membership(me, joined.resets), sent_at
         self._beat_at = 0.0
         self._silence = Silence()
 
-    async def _turn(self) -> None:
+    async def turn(self) -> None:
         """One write, if there is something to write."""
         beat, acks, drained = clock() >= self._beat_at, list(self._acks), self._holdings.drained()
         if not (beat or acks or drained):
             return
         touched = None if beat else {*drained, *(handed.share for handed in acks)}
-        shares = self._holdings.changed(self._mine.member, touched)
-        self._count += 1
+        shares = self._holdings.changed(touched)
         sent_at = clock()
         async with asyncio.timeout(self._seconds / RENEWALS):
-            row = await self._groups.write(self._group, self._mine, self._count, shares)
+            row = await self._groups.write(self._group, self._next(), shares)
         if row is None:
             await self._lost()
             return
@@ -196,7 +164,23 @@ class GroupMember:
         if beat:
             self._beat_at = sent_at + self._seconds / BEATS
             await self._look(row, sent_at)
+        if drained:
+            await self._give_up(drained)
         self._tell()
+
+    async def _give_up(self, shares: Sequence[Share]) -> None:
+        """Let others have `shares`, which are written as they stand in the end."""
+        mine = [share for share in shares if share.number in self._holdings and share.ending]
+        for share in mine:
+            share.given = True  # whether or not a reply comes: somebody else may have it from now on
+        row = await self._groups.give_up(self._group, self._next(), [share.number for share in mine])
+        if row is not None:
+            self._reconcile(row)
+
+    def _next(self) -> Membership:
+        """What the next write is fenced by."""
+        self._mine = replace(self._mine, count=self._mine.count + 1)
+        return self._mine
 
     def _tell(self) -> None:
         """Wake whoever waits for something that may have come true."""
@@ -210,9 +194,9 @@ class GroupMember:
         for share in self._holdings:
             if share.number not in mine:
                 self._holdings.drop(share.number, _STALLED)
-        for number, standing in mine.items():
+        for number, progress in mine.items():
             if number not in self._holdings:
-                self._holdings.take(number, standing)
+                self._holdings.take(number, progress)
 
     async def _look(self, row: GroupRow, asked_at: float) -> None:
         """See who is there, and take or give up shares accordingly."""
@@ -240,7 +224,7 @@ class GroupMember:
             elif owner == NOBODY and target == me:
                 wanted.append(number)
         if wanted:
-            taken = await self._groups.take(self._group, self._mine, wanted)
+            taken = await self._groups.take(self._group, self._next(), wanted)
             if taken is not None:
                 self._reconcile(taken)
         if self._holdings.drained():
@@ -257,7 +241,8 @@ class GroupMember:
             await self._groups.remove(self._group, self._mine.member)
         log.warning("a member of the group %s begins anew: %s", self._group, why)
         self._forget(why)
-        await self._join()
+        self._mine = Membership(secrets.token_hex(4), 0)
+        await self.join()
 
     def _forget(self, why: str) -> None:
         self.generation += 1
@@ -265,20 +250,16 @@ class GroupMember:
         self._acks.clear()
         self._tell()
 
-    async def _leave(self) -> None:
+    async def leave(self) -> None:
         """Give everything back. Where that fails, the others find out by themselves."""
-        me, self._sent_at = self._mine.member, float("-inf")
-        if not me:
-            return
-        acks = list(self._acks)
+        self._sent_at = float("-inf")
+        acks, shares = list(self._acks), self._holdings.changed()
         try:
             async with asyncio.timeout(LEAVING_SECONDS):
-                shares = {share.number: share.standing(NOBODY) for share in self._holdings}
-                if await self._groups.leave(self._group, self._mine, shares):
+                if await self._groups.write(self._group, self._next(), shares) is not None:
                     for handed in acks:
                         self._holdings.settled(handed)
-                else:
-                    await self._groups.remove(self._group, me)
+                await self._groups.remove(self._group, self._mine.member)
         except (PyMongoError, TimeoutError) as error:
             log.warning("the group %s was left without a word: %s", self._group, brief(error))
         self._forget(_CLOSED)

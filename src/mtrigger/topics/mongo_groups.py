@@ -20,12 +20,12 @@ from mtrigger.topics.group_rows import (
     ROWS,
     GroupRow,
     Member,
-    ShareRow,
+    Progress,
     among,
     moved,
     new_row,
+    progressed,
     read_row,
-    standing,
 )
 from mtrigger.topics.message_events import Group
 from mtrigger.topics.shares import NOBODY
@@ -35,10 +35,12 @@ CHECKPOINTS = "checkpoints"
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """What a member's writes are fenced by: its own name in the group, since the group's reset `resets`."""
+    """What a write is fenced by: the member's name, the group's last reset, and how many of its writes came
+    before."""
 
     member: str
     resets: int
+    count: int = 0
 
 
 class MongoGroups:
@@ -88,36 +90,26 @@ class MongoGroups:
         fields = {"process": entry.process, "counter": entry.counter, "seconds": entry.seconds}
         return await self._changed({"_id": str(group)}, {"$set": {f"members.{member}": fields}})
 
-    async def write(
-        self, group: Group, mine: Membership, count: int, shares: Mapping[int, ShareRow]
-    ) -> GroupRow | None:
-        """Say that the member lives, for the `count`th time, and where its `shares` stand; those of nobody
-        are given up by it. Returns the row as it is then; None when it is a member no more, or the group was
-        set to another place, or there is no group."""
-        found = await self._changed(
-            {**_fence(group, mine), f"members.{mine.member}.counter": {"$lt": count}},
-            {"$set": {f"members.{mine.member}.counter": count, **standing(shares)}},
-        )
+    async def write(self, group: Group, mine: Membership, shares: Mapping[int, Progress]) -> GroupRow | None:
+        """Say that the member lives, and how far its `shares` are. Returns the row as it is then; None when
+        it is a member no more, or the group was set to another place, or there is no group."""
+        found = await self._written(group, mine, progressed(shares))
         if found is not None:
             return found
         # The reply to the same write may have been lost.
-        row = await self._rows.find_one({**_fence(group, mine), f"members.{mine.member}.counter": count})
+        row = await self._rows.find_one({**_fence(group, mine), _counter(mine): mine.count})
         return None if row is None else read_row(row)
 
     async def take(self, group: Group, mine: Membership, numbers: Collection[int]) -> GroupRow | None:
         """Take those of the shares `numbers` that nobody owns; the row as it is then, None as by `write`."""
-        return await self._changed(
-            _fence(group, mine),
-            {"$set": {"shares.$[share].owner": mine.member}},
-            array_filters=among(numbers),
-        )
+        owned = {"shares.$[share].owner": mine.member}
+        return await self._written(group, mine, owned, array_filters=among(numbers, NOBODY))
 
-    async def leave(self, group: Group, mine: Membership, shares: Mapping[int, ShareRow]) -> bool:
-        """Be a member no more; `shares` are all of its own as they stand in the end, nobody's. Returns False
-        when it was none, or the group was set to another place."""
-        gone: dict[str, Any] = {"$unset": {f"members.{mine.member}": ""}}
-        update = {**gone, "$set": standing(shares)} if shares else gone
-        return (await self._rows.update_one(_fence(group, mine), update)).matched_count == 1
+    async def give_up(self, group: Group, mine: Membership, numbers: Collection[int]) -> GroupRow | None:
+        """Give up those of the shares `numbers` that are still the member's; they must be written as they
+        stand in the end. The row as it is then, None as by `write`."""
+        owned = {"shares.$[share].owner": NOBODY}
+        return await self._written(group, mine, owned, array_filters=among(numbers, mine.member))
 
     async def remove(self, group: Group, member: str, counter: int | None = None) -> bool:
         """End the membership of another one, whose shares are nobody's then, if it has written nothing since
@@ -142,6 +134,13 @@ class MongoGroups:
         """Forget the group: its members begin it anew. Returns whether it was there."""
         return (await self._rows.delete_one({"_id": str(group)})).deleted_count == 1
 
+    async def _written(
+        self, group: Group, mine: Membership, fields: dict[str, Any], **options: Any
+    ) -> GroupRow | None:
+        """Write `fields` as the member's write of that number; behind a later one it is none."""
+        wanted = {**_fence(group, mine), _counter(mine): {"$lt": mine.count}}
+        return await self._changed(wanted, {"$set": {_counter(mine): mine.count, **fields}}, **options)
+
     async def _changed(
         self, wanted: dict[str, Any], update: dict[str, Any], **options: Any
     ) -> GroupRow | None:
@@ -152,8 +151,8 @@ class MongoGroups:
 
 
 def _fence(group: Group, mine: Membership) -> dict[str, Any]:
-    return {
-        "_id": str(group),
-        f"members.{mine.member}.counter": {"$exists": True},
-        "resets": mine.resets,
-    }
+    return {"_id": str(group), _counter(mine): {"$exists": True}, "resets": mine.resets}
+
+
+def _counter(mine: Membership) -> str:
+    return f"members.{mine.member}.counter"

@@ -57,15 +57,14 @@ class Opening:
         """Begin at the beginning when the group stands behind the topic's end. Returns whether it did."""
         await self._log.open()
         topic = await self._topics.row(self._group.topic)
-        highest = max(share.position for share in row.shares)
-        if topic is None or highest < topic.next:
+        if topic is None or row.highest < topic.next:
             return False
         log.warning(
             "the group %s of the topic %s stands at %d, behind its end: the topic was made anew, and is read "
             "from its beginning",
             self._group.name,
             self._group.topic,
-            highest,
+            row.highest,
         )
         return await self._groups.reset(self._group, topic.first - 1, row.resets) is not None
 

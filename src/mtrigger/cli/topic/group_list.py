@@ -23,21 +23,28 @@ def groups(*, name: str, as_json: bool, **given: str) -> None:
     have done some of these already.)
     """
     from mtrigger.cli.connecting import run
-    from mtrigger.cli.output import counted, print_json, say, table
+    from mtrigger.cli.output import counted, print_json, say
 
     where = addresses(given["uri"], given["state_uri"], given["state_db"])
-    found = run(_found(where, name))
+    found = run(found_groups(where, name))
     if as_json:
         print_json({"groups": found})
         return
     if found:
-        headings = ("TOPIC", "GROUP", "OF", "POSITION", "LAG", "READ BY")
-        click.echo(table(headings, [_cells(one) for one in found]))
+        click.echo(group_table(found))
     say(counted(len(found), "group") if found else "no groups yet")
 
 
-async def _found(where: Addresses, topic: str) -> list[dict[str, Any]]:
-    """One document a group."""
+def group_table(found: Sequence[Mapping[str, Any]]) -> str:
+    """A line a group, of those that `found_groups` has found."""
+    from mtrigger.cli.output import table
+
+    headings = ("TOPIC", "GROUP", "OF", "POSITION", "LAG", "READ BY")
+    return table(headings, [_cells(one) for one in found])
+
+
+async def found_groups(where: Addresses, topic: str) -> list[dict[str, Any]]:
+    """One document a group; of all topics for ""."""
     from mtrigger.cli.connecting import WRITE_SECONDS, state_database
     from mtrigger.cli.topic.standing import standings
     from mtrigger.cli.topic.starting import no_topic
