@@ -4,7 +4,7 @@ Messages are inserted as any producer would insert them: by plain PyMongo, witho
 """
 
 import json
-from dataclasses import replace
+import re
 from typing import Any
 
 from bson.raw_bson import RawBSONDocument
@@ -12,9 +12,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from acceptance.shop import Shop
 from mtrigger.ownership.sharing import same
-from mtrigger.stores.mongo import MongoStore
 from mtrigger.stores.steadiness import StateOutage
-from mtrigger.topics.message_events import Place
 from mtrigger.topics.mongo_log import MongoLog
 from mtrigger.topics.registry import MongoTopics
 from support.command import Running
@@ -72,14 +70,6 @@ async def publish(shop: Shop, numbers: range, keys: int = 5) -> None:
 def log_of(shop: Shop) -> MongoLog:
     """The topic ORDERS."""
     return MongoTopics(shop.state, StateOutage(None)).log("ORDERS")
-
-
-async def put(shop: Shop, place: Place) -> None:
-    """Set the position of the group g, as an operator does."""
-    store = MongoStore(shop.database.client, shop.state.name)
-    stored = await store.checkpoint("topic/ORDERS/g")
-    assert stored is not None
-    await store.put(replace(stored, token=place.token))
 
 
 async def written(shop: Shop, name: str, count: int) -> list[Document]:
@@ -191,9 +181,17 @@ async def test_a_reset_reads_again_in_a_running_process(shop: Shop) -> None:
     running = watch(shop, "--lease", "1s")
     await publish(shop, range(4))
     await written(shop, "all", 4)
-    await put(shop, Place(1, 2))
+    done = shop.run("topic", "reset", "ORDERS", "g", "--to", "after:m1", "--yes")
+    assert done.code == 0
     assert [row["n"] for row in await written(shop, "all", 6)] == [0, 1, 2, 3, 2, 3]
     assert await shop.database["other"].count_documents({}) == 4
+
+    async def caught_up() -> bool:
+        groups = json.loads(shop.run("status", "--json").stdout)["groups"]
+        return [(one["group"], one["position"], one["lag"]) for one in groups] == [("g", 4, 0), ("h", 4, 0)]
+
+    await eventually(caught_up)
+    assert re.search(r"ORDERS\s+g\s+rules\s+4\s+0\s", shop.run("status").stdout)
     assert running.terminate() == 0
 
 

@@ -42,7 +42,8 @@ def status(
 
     The position, when it was saved, and how far it is behind the deployment (of the partition that is behind
     most, and of each where there are several); how far back the oplog reaches
-    (when it may be read); the mail servers and hosts that are down, why, and when they are tried again; and
+    (when it may be read); the mail servers and hosts that are down, why, and when they are tried again; the
+    groups that read topics, and how many messages each is behind; and
     for each action of each rule how many deliveries stand where. With --rules it
     also names rules that still owe something but are not there any more: their deliveries wait until they are
     back or are discarded.
@@ -73,6 +74,7 @@ async def _status(where: Addresses, known: frozenset[str] | None) -> dict[str, A
     from mtrigger.cli.divisions import division, earliest
     from mtrigger.cli.owners import owner
     from mtrigger.cli.times import runs_json
+    from mtrigger.cli.topic.group_list import found_groups
     from mtrigger.cli.wishes import wishes_json
 
     async with state(where) as store:
@@ -83,6 +85,7 @@ async def _status(where: Addresses, known: frozenset[str] | None) -> dict[str, A
         wishes = await store.wishes.current()
         down = await found_down(store)
         next_runs = await runs_json(store)
+    groups = await found_groups(where, "")
     checkpoint = earliest(found)
     warnings: list[str] = []
     times = await _times(where.uri, checkpoint, warnings) if where.uri else _Times(None, None)
@@ -106,6 +109,7 @@ async def _status(where: Addresses, known: frozenset[str] | None) -> dict[str, A
         **wishes_json(wishes, tallies),
         "down": down,
         "next_runs": next_runs,
+        "groups": groups,
         "oldest_owed": min((line["oldest_owed"] for line in owing), default=None),
         "forgotten_rules": forgotten,
         "warnings": warnings,
@@ -183,6 +187,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     from mtrigger.cli.output import counted, span
     from mtrigger.cli.owners import sentence
     from mtrigger.cli.times import run_lines
+    from mtrigger.cli.topic.group_list import group_table
     from mtrigger.cli.wishes import wish_lines
 
     position, oplog, parts = document["position"], document["oplog"], document["partitions"]
@@ -213,6 +218,10 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     if len(parts) > 1:
         yield ""
         yield from _partitions(parts)
+        yield ""
+    if document["groups"]:
+        yield ""
+        yield group_table(document["groups"])
         yield ""
     yield from _table(document["lines"], document["oldest_owed"])
 
