@@ -73,13 +73,29 @@ async def test_what_waits_goes_together() -> None:
     """Up to so many at once."""
     store = Transactions()
     async with running(store) as carrier:
-        found = await all_of(carrier, [success(number) for number in range(250)])
-    assert found == ["written"] * 250
+        found = await all_of(carrier, [success(number) for number in range(2 * MOST_AT_ONCE + 50)])
+    assert found == ["written"] * (2 * MOST_AT_ONCE + 50)
     assert [len(ids) for ids, _ in store.given] == [MOST_AT_ONCE, MOST_AT_ONCE, 50]
 
 
+async def test_one_of_many_that_is_refused_costs_few_transactions() -> None:
+    """Halves are tried, and halves of those: not each of five hundred alone."""
+    bad = success(333).delivery.id
+
+    def judge(settlements: Sequence[Settlement]) -> CameOf:
+        if any(settlement.delivery.id == bad for settlement in settlements):
+            raise PermanentError("no")
+        return "written"
+
+    store = Transactions(judge)
+    async with running(store) as carrier:
+        found = await all_of(carrier, [success(number) for number in range(MOST_AT_ONCE)])
+    assert [number for number, one in enumerate(found) if one != "written"] == [333]
+    assert len(store.given) < 20
+
+
 async def test_one_that_is_refused_takes_no_other_with_it() -> None:
-    """All are tried alone then."""
+    """The others are written."""
     bad = success(3).delivery.id
 
     def judge(settlements: Sequence[Settlement]) -> CameOf:

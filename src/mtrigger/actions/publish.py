@@ -31,7 +31,7 @@ class PublishConfig(ActionConfig):
     """A message in a topic, exactly once for each delivery."""
 
     concurrency: Count = Field(
-        default=100,
+        default=500,
         description="How many attempts of this action may run at the same time, and so share a transaction",
     )
     topic: str = Field(min_length=1, description="The topic's name (a template)", examples=["BIZ-BIGORDER"])

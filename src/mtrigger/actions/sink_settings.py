@@ -17,7 +17,7 @@ class SinkConfig(ActionConfig):
     """Store the messages of a topic as documents of a collection, each exactly once."""
 
     concurrency: Count = Field(
-        default=100,
+        default=500,
         description="How many attempts of this action may run at the same time, and so share a transaction",
     )
     into: TargetCollection = Field(
