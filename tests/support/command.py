@@ -170,10 +170,12 @@ class MtriggerCommand:
         self.accounts.append((self._name(arguments), finished))
         return finished
 
-    def start(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Running:
-        """Start the command and return at once."""
+    def start(
+        self, *arguments: str | Path, env: Mapping[str, str] | None = None, program: str = ""
+    ) -> Running:
+        """Start the command, or another `program`, and return at once."""
         process = subprocess.Popen(
-            [self.executable, *arguments],
+            [program or self.executable, *arguments],
             cwd=self.folder,
             env=self._environment(env),
             stdin=subprocess.DEVNULL,
@@ -182,7 +184,7 @@ class MtriggerCommand:
             text=True,
             start_new_session=True,
         )
-        running = Running(process, self._name(arguments))
+        running = Running(process, self._name(arguments, program))
         self.accounts.append((running.name, running))
         return running
 
@@ -204,5 +206,5 @@ class MtriggerCommand:
         home.mkdir(exist_ok=True)
         return {**kept, "HOME": str(home), "PYTHONUNBUFFERED": "1", **(given or {})}
 
-    def _name(self, arguments: tuple[str | Path, ...]) -> str:
-        return " ".join(["mtrigger", *map(str, arguments)])
+    def _name(self, arguments: tuple[str | Path, ...], program: str = "") -> str:
+        return " ".join([program or "mtrigger", *map(str, arguments)])
