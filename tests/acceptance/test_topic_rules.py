@@ -305,3 +305,25 @@ async def test_processes_share_the_groups(shop: Shop) -> None:
     owners = [same(row["lease"]["owner"]) async for row in rows]
     assert owners[0] == owners[2] != owners[1] == owners[3]
     assert running.terminate() == 0
+
+
+async def test_messages_are_gathered_by_what_their_bodies_say(shop: Shop) -> None:
+    """Groups, sums and documents are those of the bodies, under the names that the rule gives them."""
+    shop.rule(
+        "sums",
+        """
+name: sums
+on: {topic: ORDERS}
+digest: {every: 1s, per: customer.id, sums: n}
+do:
+  - write:
+      into: SHOP.sums
+      insert: {group: "{{ group['customer.id'] }}", sum: "{{ sums.n }}", documents: "{{ documents }}"}
+""",
+    )
+    bodies = [{"customer": {"id": number % 2}, "n": number} for number in range(4)]
+    await messages(shop).insert_many([{"_id": body["n"], "body": body} for body in bodies])
+    watch(shop)
+    rows = sorted(await written(shop, "sums", 2), key=lambda row: int(row["group"]))
+    assert [(row["group"], row["sum"]) for row in rows] == [(0, 2), (1, 4)]
+    assert [row["documents"] for row in rows] == [bodies[0::2], bodies[1::2]]

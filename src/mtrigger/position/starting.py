@@ -26,6 +26,7 @@ from mtrigger.settings import Settings, parse_start_from
 from mtrigger.stores.base import Checkpoint, Positions, Store
 from mtrigger.stores.gaps import Gap
 from mtrigger.supervision.supervising import PartError
+from mtrigger.topics.message_events import Group, Place
 
 log = logging.getLogger(__name__)
 
@@ -154,14 +155,14 @@ async def counted(positions: Positions, checkpoint: Checkpoint) -> AsyncIterator
     Raises PositionError instead of the third failure in a row, and at a start after ten that just ended
     (killed, or out of memory). After that it counts from nothing.
     """
-    stream, since = checkpoint.stream, _iso(checkpoint.cluster_time)
+    stream, since = checkpoint.stream, _shown(checkpoint)
     starts = await positions.note_start(stream)
     if starts > MOST_SILENT_STARTS:
         await positions.forget_starts(stream)
         raise PositionError(
             f"The last {MOST_SILENT_STARTS} starts ended at the position {since} without getting further and "
             "without a word: were they killed, or out of memory? Starting again tries it once more; to go "
-            "past what is there, `mtrigger checkpoint set --time …` sets a later position."
+            f"past what is there, `{_setting(stream)}` sets a later position."
         )
     try:
         yield
@@ -176,9 +177,24 @@ async def counted(positions: Positions, checkpoint: Checkpoint) -> AsyncIterator
         raise PositionError(
             f"This was the {_ordinal(starts)} start in a row that failed at the position {since} without "
             f"getting any further: {error} Mend that and start again; or, to go past it, set a later "
-            "position with `mtrigger checkpoint set --time …`: changes before it are not seen."
+            f"position with `{_setting(stream)}`: what comes before it is not seen."
         ) from error
     await _forget(positions, stream)
+
+
+def _shown(checkpoint: Checkpoint) -> str:
+    """A position for people."""
+    place = Place.of_token(checkpoint.token)
+    return _iso(checkpoint.cluster_time) if place is None else f"{place.offset} of {checkpoint.stream}"
+
+
+def _setting(stream: str) -> str:
+    """The command that sets the position of `stream`."""
+    try:
+        group = Group.named(stream)
+    except ValueError:
+        return "mtrigger checkpoint set --time …"
+    return f"mtrigger topic reset {group.topic} {group.name} --to …"
 
 
 async def _forget(positions: Positions, stream: str) -> None:
