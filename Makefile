@@ -8,14 +8,20 @@ READY := $(VENV)/.ready
 # Tests wait more than they compute: three workers, each with a mongod of its own, keep two cores busy.
 WORKERS ?= 3
 
-.PHONY: help demo test check lint types imports chaos bench reference format image clean
+.PHONY: help demo big-orders pricing test check lint types imports chaos stories bench reference format image clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## the whole thing on this machine: a MongoDB, a mailbox, orders, and mails about the big ones
 	@$(BIN)/mtrigger demo
+
+big-orders: $(READY) ## an example: orders in PostgreSQL, mails and topics about the big ones
+	@$(BIN)/python examples/run.py $@
+
+pricing: $(READY) ## an example: costs change, prices follow, and everybody hears of it
+	@$(BIN)/python examples/run.py $@
 
 test: check ## everything that has to pass: lint, types, imports and all tests
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal
@@ -37,13 +43,21 @@ chaos: $(READY) ## 1,000 documents while the engine is killed every 5 s, and a p
 		PYTHONPATH=tests $(BIN)/python tests/faults/chaos.py $$variant || exit 1; \
 	done
 
+stories: $(READY) ## both examples while one of their parts is killed again and again (4 minutes)
+	@for story in big-orders pricing; do \
+		PYTHONPATH=tests $(BIN)/python tests/faults/stories.py $$story --kills 40 || exit 1; \
+	done
+
 bench: $(READY) ## how close to the limit: every benchmark, each beside a raw loop, as one table (5 minutes)
 	@$(BIN)/python -m benchmarks
 
-reference: $(READY) ## docs/rule-reference.md, triggers.schema.json and the picture of the rules anew
+reference: $(READY) ## docs/rule-reference.md, triggers.schema.json and the pictures of rules anew
 	@$(BIN)/mtrigger schema --format markdown > docs/rule-reference.md
 	@$(BIN)/mtrigger schema > triggers.schema.json
 	@$(BIN)/mtrigger graph --output docs/images/triggers.svg
+	@SOE_URL=postgresql:/// $(BIN)/mtrigger graph --rules examples/big-orders/triggers \
+		--sources examples/big-orders/sources --output examples/big-orders/flow.svg
+	@$(BIN)/mtrigger graph --rules examples/pricing/triggers --output examples/pricing/flow.svg
 
 format: $(READY) ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .

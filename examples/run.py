@@ -10,14 +10,18 @@ import asyncio
 import importlib
 import signal
 import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import click
-from stage import Check, Story, stage
+from stage import Check, Stage, Story, stage
 
 from mtrigger.errors import MtriggerError
 
 HERE = Path(__file__).parent
+Telling = Callable[[Stage], AbstractAsyncContextManager[Story]]
+
 ARRIVES_WITHIN = 60.0
 """Seconds."""
 
@@ -41,9 +45,10 @@ async def _run(name: str, count: int | None, every: float, port: int) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     sys.path.insert(0, str(HERE / name))
-    tell = importlib.import_module(name.replace("-", "_")).told
+    tell: Telling = importlib.import_module(name.replace("-", "_")).told
     async with stage(HERE / name, port) as on, tell(on) as story:
-        click.secho(f"\n  The mails: {on.mailbox.http_url}   Ctrl-C ends it.\n", bold=True)
+        click.secho(f"\n  The mails:   {on.mailbox.http_url}", bold=True)
+        click.echo(f"  To look on:  export MTRIGGER_URI='{on.uri}'\n  Ctrl-C ends it.\n")
         async with on.playing(story):
             happened = 0
             while not stop.is_set() and happened != count:

@@ -53,11 +53,15 @@ class Check:
 class Story(Protocol):
     """An example: its parts, what happens in it, and what must have come of it."""
 
-    parts: Mapping[str, Sequence[str]]
-    """The names of the processes, with their command lines."""
+    @property
+    def parts(self) -> Mapping[str, Sequence[str]]:
+        """The names of the processes, with their command lines."""
+        ...
 
-    environment: Mapping[str, str]
-    """What they need besides the addresses of MongoDB and of the mailbox."""
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What they need besides the addresses of MongoDB and of the mailbox."""
+        ...
 
     async def happen(self) -> str:
         """Let the next thing happen; returns it in a line."""
@@ -72,6 +76,7 @@ class Stage:
     """The servers, and the processes that play on them; `said` is what these have written, by their names."""
 
     def __init__(self, mongodb: EmbeddedServer, mailbox: MailboxServer, folder: Path) -> None:
+        self.uri = mongodb.uri
         self.client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongodb.uri, tz_aware=True)
         self.mailbox = mailbox
         self.folder = folder

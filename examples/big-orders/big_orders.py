@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
-from stage import MTRIGGER, Check, Stage
+from stage import MTRIGGER, Check, Stage, Story
 
 from mtrigger.errors import SettingsError
 
@@ -93,7 +93,7 @@ class OrdersTable:
                 "There is a schema `soe` already, and this example would drop it: "
                 "name another database in SOE_URL."
             )
-        return comment == OURS
+        return bool(comment == OURS)
 
 
 class BigOrders:
@@ -148,7 +148,7 @@ class BigOrders:
 
 
 @asynccontextmanager
-async def told(on: Stage) -> AsyncIterator[BigOrders]:
+async def told(on: Stage) -> AsyncIterator[Story]:
     """The story, with its table, which is gone in the end."""
     url = os.environ.get("SOE_URL") or LOCAL
     table = OrdersTable(url)

@@ -10,7 +10,7 @@ from typing import Any
 
 from bson.decimal128 import Decimal128
 from repricing import reprice
-from stage import MTRIGGER, Check, Stage
+from stage import MTRIGGER, Check, Stage, Story
 
 COSTS = {"WB-200": 99_200, "CL-310": 65_350, "DR-120": 21_460, "LS-480": 31_920, "SG-001": 7_380}
 """Products, and what they cost the shop in the beginning, in cents."""
@@ -68,7 +68,7 @@ class Pricing:
 
 
 @asynccontextmanager
-async def told(on: Stage) -> AsyncIterator[Pricing]:
+async def told(on: Stage) -> AsyncIterator[Story]:
     """The story; nothing of it is left to be cleared away."""
     await on.client["shop"].create_collection("products")
     yield Pricing(on)
