@@ -1,7 +1,7 @@
 """Paths of rules that consume a topic: what is written about a message, and where that lies in its document.
 
-A bare name and `body.…` are read from the body, `message.…` from the message itself. Promise: what a path came
-to can be shown again as a path that means the same (`as_written`). Pure.
+A bare name and `body.…` are read from the body, `message.…` from the message itself. Promise: what a path
+came to can be shown again as a path that means the same (`as_written`). Pure.
 """
 
 from collections.abc import Mapping

@@ -78,8 +78,8 @@ def owed(
 
 
 def _links(event: ChangeEvent) -> tuple[int, tuple[str, ...]]:
-    """Through how many links, and which rules, rules themselves have caused `event`, where it says so: a message
-    that a rule has published does. Any producer may write there what it likes."""
+    """Through how many links, and which rules, rules themselves have caused `event`, where it says so: a
+    message that a rule has published does. Any producer may write there what it likes."""
     source = (
         event.document.get("source") if event.operation == MESSAGE and event.document is not None else None
     )

@@ -1,7 +1,7 @@
 """Messages as events: what rules of a topic are held against, and where a group of rules stands. Pure.
 
-Promises: what a message owes has ids that depend on the message, its group and how often that was reset, and on
-nothing else; events of one group sort in the order of the topic, those behind a reset behind all before it.
+Promises: what a message owes has ids that depend on the message, its group and how often that was reset, and
+on nothing else; events of one group sort in the order of the topic, those behind a reset behind all before it.
 """
 
 import hashlib
@@ -72,7 +72,7 @@ class Place:
 def event_of(message: Message, group: Group, resets: int, database: str, now: datetime) -> ChangeEvent:
     """The event that `message`, of a topic in `database`, is for `group`.
 
-    A message whose producer has written something else than a time counts as published `now`, when it is read.
+    A message whose producer has written something else than a time counts as published `now`.
     """
     time = message.time or now
     document = {
