@@ -1,7 +1,7 @@
 """Messages as events: what rules of a topic are held against, and where a group of rules stands. Pure.
 
 Promises: what a message owes has ids that depend on the message, its group and how often that was reset, and
-on nothing else; events of one group sort in the order of the topic, those behind a reset behind all before it.
+on nothing else; events of one group sort in the order of the topic, those of a reset behind all before it.
 """
 
 import hashlib
