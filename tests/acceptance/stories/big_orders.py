@@ -131,6 +131,12 @@ class BigOrders:
         """Big orders whose credit was looked into."""
         return len(set(self.parts.seen()))
 
+    async def done_by(self, name: str) -> int:
+        """Rows that the source has published, mails that mtrigger has sent, orders that were looked into."""
+        if name in ("source", CONNECTIONS):
+            return await self._client.mtrigger["topics.SOE-ORDERS"].estimated_document_count()
+        return len(self._mail.mails) if name == "watch" else await self.arrived()
+
     async def complete(self) -> bool:
         """Whether every order is stored as it is, and every big one was mailed, counted and looked into."""
         rows = await asyncio.to_thread(self._table.rows)

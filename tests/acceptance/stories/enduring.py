@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
-from support.polling import eventually
+from support.polling import PATIENCE, eventually
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -26,6 +26,10 @@ class Story(Protocol):
 
     async def arrived(self) -> int:
         """How much has arrived at the last station."""
+        ...
+
+    async def done_by(self, name: str) -> int:
+        """How much a part has done that others see, before it has noted that it is done."""
         ...
 
     async def complete(self) -> bool:
@@ -50,9 +54,18 @@ async def endure(story: Story, victims: Sequence[str], patience: float = 60.0) -
 
             await eventually(further, patience)
             if victim is not None:
+                await _something_done(story, victim)
                 await asyncio.to_thread(story.kill, victim)
         enough.set()
     await eventually(story.complete, patience)
+
+
+async def _something_done(story: Story, name: str) -> None:
+    """Wait for the worst moment."""
+    before = await story.done_by(name)
+    async with asyncio.timeout(PATIENCE):
+        while await story.done_by(name) == before:  # noqa: ASYNC110 - other processes set no event
+            await asyncio.sleep(0)
 
 
 async def _happen(story: Story, enough: asyncio.Event) -> None:

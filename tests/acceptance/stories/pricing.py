@@ -68,6 +68,12 @@ class Pricing:
         """Prices that the analysts have seen."""
         return len(set(self._analysed()))
 
+    async def done_by(self, name: str) -> int:
+        """Prices that mtrigger has published, and those that the analysts have seen."""
+        if name == "watch":
+            return await self._client.mtrigger["topics.PRICES"].estimated_document_count()
+        return await self.arrived()
+
     async def complete(self) -> bool:
         """Whether every price was published and has reached both groups."""
         wanted = sum(map(len, self._prices.values()))
