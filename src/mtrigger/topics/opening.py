@@ -87,4 +87,4 @@ class Opening:
         log.warning("%s; it goes on with the oldest one", why)
         now = datetime.now(UTC)
         at = Timestamp(int(now.timestamp()), behind % 2**31)
-        await self._gaps.record(Gap(self._group.stream, at, at, why, "not-kept", now))
+        await self._gaps.record(Gap(self._group.stream, at, at, why, "retention", now))
