@@ -85,7 +85,7 @@ class World:
         groups, topics = MongoGroups(self._state), MongoTopics(self._state, StateOutage(None))
         gaps = MongoGaps(self._state, StateOutage(None))
         opening = Opening(groups, topics, gaps, GROUP, "beginning")
-        holdings = Holdings(self.chance.choice((1, 10, 100)))
+        holdings = Holdings(self.chance.choice((3, 10, 100)))
         sim = Sim(GroupMember(groups, GROUP, opening, holdings, LEASE, lambda: None), holdings)
         await sim.member.join()
         self.members.append(sim)
@@ -178,7 +178,7 @@ class World:
         for sim in self.members:
             sim.stalled_until = 0.0
         await self.join()
-        for _ in range(100):
+        for _ in range(200):
             for step in (self.tick, self.read, self.hand_out):
                 await step()
             for sim in self._awake():

@@ -82,6 +82,7 @@ class Consumer:
         self._tasks: list[asyncio.Task[None]] = []
         self._failure: BaseException | None = None
         self._closed = False
+        self._stopped = False
 
     @property
     def closed(self) -> bool:
@@ -106,7 +107,7 @@ class Consumer:
     async def __anext__(self) -> Received:
         """The next message, waited for. Raises what has ended this member: GroupError, PositionError, or an
         error of MongoDB that does not pass."""
-        while not self._closed:
+        while not (self._closed or self._stopped):
             self._start()
             if self._failure is not None:
                 raise self._failure
@@ -116,6 +117,12 @@ class Consumer:
                 return self._received(handed)
             await changed.wait()
         raise StopAsyncIteration
+
+    def stop(self) -> None:
+        """Hand out nothing more: all `async for` end, what is out may still be acknowledged. For handlers of
+        signals: `loop.add_signal_handler(signal.SIGTERM, messages.stop)`."""
+        self._stopped = True
+        self._tell()
 
     async def aclose(self) -> None:
         """End: nothing more is handed out, acknowledgements that were asked for are stored, what is out is
