@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError
 from stage import MTRIGGER, Check, Stage, Story
 
 from mtrigger.errors import SettingsError
@@ -32,9 +32,13 @@ class OrdersTable:
     """soe.orders, as the old shop writes it."""
 
     def __init__(self, url: str) -> None:
-        plain = sa.make_url(url)
-        driver = "postgresql+psycopg" if plain.drivername == "postgresql" else plain.drivername
-        self._engine = sa.create_engine(plain.set(drivername=driver))
+        try:
+            driver = sa.make_url(url).get_backend_name()
+        except ArgumentError:
+            driver = ""
+        if driver != "postgresql":
+            raise SettingsError("SOE_URL must be postgresql://user:password@host:5432/database")
+        self._engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
 
     def make(self) -> None:
         """Make the schema anew. Raises SettingsError when there is no server, or somebody else's schema."""
