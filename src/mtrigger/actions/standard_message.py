@@ -19,8 +19,8 @@ def standard_message(work: Work) -> dict[str, Any]:
 def standard_data(work: Work) -> dict[str, Any]:
     """Its `data`: the change, which delivery tells of it, whether what the rule fired for is over and since
     when it was so, and how many like it were held back, if any; of several documents together (what a
-    schedule's query finds, what was gathered) the documents, their number and their sums; and of a topic's rule
-    the message."""
+    schedule's query finds, what was gathered) the documents, their number and their sums; and of a topic's
+    rule the message."""
     scope = work.scope
     event = scope["event"]
     data = {
