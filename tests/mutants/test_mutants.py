@@ -20,6 +20,9 @@ import mtrigger
 PROJECT = Path(__file__).parent.parent.parent
 SOURCE = Path(mtrigger.__file__).parent
 
+QUICKLY = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "mutants.first_failure")
+"""Without a plugin that takes as long to start as many of these tests: properties are tried all the same."""
+
 TEST_FAILED = 1
 """pytest's exit code when tests ran and some failed; 2 and above would mean that nothing was tried."""
 
@@ -323,9 +326,9 @@ def run_tests(tests: list[str], source: Path) -> subprocess.CompletedProcess[str
     """Run `tests` against the package in `source`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
+        [sys.executable, "-m", "pytest", "-x", "-q", *QUICKLY, *tests],
         cwd=PROJECT,
-        env={**environment, "PYTHONPATH": str(source.parent)},
+        env={**environment, "PYTHONPATH": os.pathsep.join([str(source.parent), str(PROJECT / "tests")])},
         capture_output=True,
         text=True,
         timeout=300,
