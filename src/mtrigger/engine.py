@@ -7,11 +7,12 @@ with its error; a stop in good order loses and repeats nothing.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from mtrigger.actions.services import Services
 from mtrigger.consuming.serving import Groups
@@ -39,7 +40,7 @@ from mtrigger.stores.base import Checkpoint
 from mtrigger.stores.layouts import Layout
 from mtrigger.supervision.interpreter import collecting_seldom
 from mtrigger.supervision.stopping import Stop, bounded
-from mtrigger.supervision.supervising import first_error, part, pause, until
+from mtrigger.supervision.supervising import first_error, part, pause, until, until_any
 from mtrigger.supervision.threads import in_thread
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ class Engine:
         self._services = services
         self._rules = rules
         self._given: dict[Partition, Stop] = {}
+        self._placed = asyncio.Event()
 
     async def run(self, stop: Stop) -> None:
         """Run until `stop`, then stop in good order. Raises what a part died of."""
@@ -127,8 +129,8 @@ class Engine:
                 beside = {
                     "report of destinations": self._report(stop.requested),
                     "sharing": self._share(mine, stop),
-                    "groups of topics": self._groups().run(stop),
-                    "sources": self._read_sources(stop),
+                    "groups of topics": self._behind_the_start(self._groups().run, stop),
+                    "sources": self._behind_the_start(self._read_sources, stop),
                 }
                 running = [reloading]
                 running += [parts.create_task(part(name, work), name=name) for name, work in beside.items()]
@@ -154,6 +156,12 @@ class Engine:
             return
         names = [partition.name for partition in mine]
         await share(self._store.leases, names, self._settings.lease, give, stop.requested)
+
+    async def _behind_the_start(self, serve: Callable[[Stop], Coroutine[Any, Any, None]], stop: Stop) -> None:
+        """Serve what writes to collections once the stream has a position: on the first start of all, rules
+        would not see what was written before that."""
+        await until_any(self._placed, stop.requested)
+        await serve(stop)
 
     def _groups(self) -> Groups:
         """The groups of rules that consume topics."""
@@ -187,8 +195,10 @@ class Engine:
 
         starting = Starting(self._settings, self._client, self._store, self._deployment)
 
-        def asked() -> Awaitable[Checkpoint]:
-            return starting.place(partition, self._rules.rules.rules)
+        async def asked() -> Checkpoint:
+            found = await starting.place(partition, self._rules.rules.rules)
+            self._placed.set()
+            return found
 
         while not stop.requested.is_set():
             async with standby.owned(self._store, asked, self._settings.lease, stop.requested) as stream:
