@@ -59,8 +59,12 @@ class StreamWork:
     async def _drain(self, stop: Stop) -> None:
         hurry = asyncio.create_task(stop.hurried.wait())
         draining = asyncio.create_task(self.dispatcher.drain(self.drain))
-        await asyncio.wait({hurry, draining}, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
-        if not draining.done():
+        try:
+            await asyncio.wait({hurry, draining}, return_when=asyncio.FIRST_COMPLETED)
+            if draining.done():
+                draining.result()
+                return
+        finally:
+            hurry.cancel()
             draining.cancel()
-            await self.dispatcher.drain(0)
+        await self.dispatcher.drain(0)

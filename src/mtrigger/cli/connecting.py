@@ -18,6 +18,7 @@ from mtrigger.deployment.connecting import Deployment, connect, examine, reason
 from mtrigger.errors import DeploymentError
 from mtrigger.redaction import redact_uri
 from mtrigger.stores.mongo import MongoStore
+from mtrigger.stores.mongo_positions import CHECKPOINTS
 
 T = TypeVar("T")
 Client = AsyncMongoClient[dict[str, Any]]
@@ -59,7 +60,7 @@ async def state_database(where: Addresses) -> AsyncIterator[AsyncDatabase[dict[s
     shown = redact_uri(where.state_uri)
     async with connect(where.state_uri) as client:
         try:
-            await client[where.state_db]["checkpoints"].find_one({}, {"_id": 1})
+            await client[where.state_db][CHECKPOINTS].find_one({}, {"_id": 1})
         except OperationFailure as error:
             raise DeploymentError(
                 f"The state database {where.state_db!r} at {shown} may not be read: {reason(error)}. Check "

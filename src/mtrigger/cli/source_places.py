@@ -11,6 +11,7 @@ from mtrigger.deployment.connecting import connect
 from mtrigger.sources.places import place_in, stream_of
 from mtrigger.sources.source_rows import SourceRows
 from mtrigger.stores.base import Checkpoint
+from mtrigger.stores.mongo_positions import CHECKPOINTS
 from mtrigger.stores.rows import read_checkpoint
 from mtrigger.stores.steadiness import StateOutage
 
@@ -19,7 +20,7 @@ async def listed(where: Addresses) -> list[dict[str, Any]]:
     """One document a source."""
     async with state(where) as store, connect(where.state_uri) as client:
         wanted = {"_id": {"$regex": f"^{stream_of('')}"}}
-        rows = await client[where.state_db]["checkpoints"].find(wanted, sort=[("_id", 1)]).to_list()
+        rows = await client[where.state_db][CHECKPOINTS].find(wanted, sort=[("_id", 1)]).to_list()
         found = [read_checkpoint(row) for row in rows]
         return [_document(checkpoint, await owner(store, checkpoint.stream)) for checkpoint in found]
 

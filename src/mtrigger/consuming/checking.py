@@ -12,10 +12,8 @@ from mtrigger.deployment.preflight import Finding
 from mtrigger.errors import PositionError
 from mtrigger.rules import Rule
 from mtrigger.topics.message_events import Group
+from mtrigger.topics.mongo_groups import MongoGroups
 from mtrigger.topics.starts import parse_start
-
-MEMBERS = "topic_groups"
-"""The collection of the groups that have members in Python instead of rules."""
 
 
 async def topic_findings(rules: Iterable[Rule], state: State) -> list[Finding]:
@@ -38,8 +36,8 @@ async def topic_findings(rules: Iterable[Rule], state: State) -> list[Finding]:
 
 async def _mistake(group: Group, rule: Rule, state: State) -> str:
     """Why `group` cannot begin for `rule`, "" when it can."""
-    rows = state.client[state.database][MEMBERS]
-    if await rows.find_one({"_id": str(group)}, {"_id": 1}) is not None:
+    members = MongoGroups(state.client[state.database])
+    if await members.has(group):
         return (
             f"the group {group.name} of the topic {group.topic} has members in Python: give this one another "
             "name with `on.group`"

@@ -20,7 +20,7 @@ from mtrigger.position.starting import counted
 from mtrigger.rules_in_force import InForce, RulesInForce
 from mtrigger.settings import Settings
 from mtrigger.supervision.stopping import Stop
-from mtrigger.supervision.supervising import first_error, part, pause
+from mtrigger.supervision.supervising import first_error, part, pause, until_any
 from mtrigger.topics.bell import Bell
 from mtrigger.topics.message_events import Group
 
@@ -68,7 +68,6 @@ class Groups:
         """Serve them until `stop`, then end in good order. Raises what a part died of."""
         await self._rules.begin(self)
         serving: dict[Group, asyncio.Task[None]] = {}
-        stopping = asyncio.create_task(stop.requested.wait())
         beside: list[asyncio.Task[None]] = []
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -82,16 +81,13 @@ class Groups:
                         serving[group].add_done_callback(lambda _: self._changed.set())
                     if serving and not beside:
                         beside = self._begin_beside(tasks)
-                    changing = asyncio.create_task(self._changed.wait())
-                    await asyncio.wait({changing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                    changing.cancel()
+                    await until_any(self._changed, stop.requested)
                 await asyncio.gather(*serving.values())
                 for task in beside:
                     task.cancel()
         except BaseExceptionGroup as group:
             raise first_error(group) from group
         finally:
-            stopping.cancel()
             self._rules.leave(self)
 
     def _begin_beside(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
@@ -105,9 +101,9 @@ class Groups:
         """Wait for a group and do its work, again and again, until `stop` or until no rule is of it."""
         labelled(group=str(group))
         async with stop.passed_on() as own:
-            self._given[group] = own
             if group not in self._wanted:
                 return
+            self._given[group] = own
             try:
                 while not own.requested.is_set():
                     await self._serve_once(group, own)

@@ -16,14 +16,14 @@ from pymongo import AsyncMongoClient, DeleteOne, UpdateOne, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, DocumentTooLarge, PyMongoError
 
-from mtrigger.errors import PermanentError, SourceError
+from mtrigger.errors import SourceError
 from mtrigger.faults import DUPLICATE_KEY, passes
 from mtrigger.messages import Message
 from mtrigger.redaction import brief
 from mtrigger.sources.definition import Destination
 from mtrigger.sources.pages import RejectedRow, Row, key_text
 from mtrigger.supervision.outages import Outage
-from mtrigger.topics.log import TopicLog
+from mtrigger.topics.log import RefusedError, TopicLog
 
 Document = dict[str, Any]
 
@@ -160,15 +160,16 @@ class TopicLanding:
         found = {number: why for number, row in enumerate(rows) if (why := _unfit(row))}
         fitting = [row for number, row in enumerate(rows) if number not in found] if found else rows
         rejected = [_rejected(rows[number], why) for number, why in found.items()]
-        log = self._logs[name]
+        messages = [message_of(self._source, table, row, run) for row in fitting]
         try:
-            await log.publish([message_of(self._source, table, row, run) for row in fitting])
-        except PermanentError:
-            for row in fitting:
-                try:
-                    await log.publish([message_of(self._source, table, row, run)])
-                except PermanentError as error:
-                    rejected.append(_rejected(row, str(error)))
+            await self._logs[name].publish(messages)
+        except RefusedError as error:
+            refused = dict(error.refused)
+            rejected += [
+                _rejected(row, f"it cannot be published: {refused[message.id]}")
+                for message, row in zip(messages, fitting, strict=True)
+                if message.id in refused
+            ]
         except PyMongoError as error:
             raise SourceError(f"rows cannot be published to {name}: {brief(error)}") from error
         return rejected

@@ -91,9 +91,8 @@ class Rejections:
 
     async def _bury(self, dead: Sequence[tuple[Delivery, str]], now: datetime) -> None:
         owed = [letter for delivery, why in dead for letter in await self._letters(delivery, why, now)]
-        if (
-            owed
-        ):  # before the deaths are settled: a crash in between tells of them once more, with the same ids
+        if owed:
+            # Before the deaths are settled: a crash in between tells of them once more, with the same ids.
             await self._store.owe(owed)
         if dead:
             await self._store.settle([Settlement(delivery, Dead(why), now, 0.0) for delivery, why in dead])

@@ -18,7 +18,7 @@ from mtrigger.ownership.standby import Owned
 from mtrigger.sources.definition import Source
 from mtrigger.sources.landing import Landing
 from mtrigger.sources.pages import Page, RejectedRow, Row, Tables
-from mtrigger.sources.places import TablePlace, checkpoint_of, place_in, plan_of
+from mtrigger.sources.places import SourcePlace, TablePlace, checkpoint_of, place_in, plan_of
 from mtrigger.sources.progress import Progress, Step
 from mtrigger.sources.reading_thread import ReadingThread
 from mtrigger.sources.rejected_rows import RowAddress
@@ -133,7 +133,7 @@ class SourceLoop:
     async def _begin(self) -> None:
         if self._stream.checkpoint.pipeline_hash not in ("", self._plan):
             log.warning("what it is read by has changed: reading from the beginning")
-            self._place = type(self._place)(writes=self._place.writes)
+            self._place = SourcePlace(writes=self._place.writes)
         if self._source.query.mode == "snapshot":
             await self._remembered.open()
 
@@ -223,8 +223,7 @@ class SourceLoop:
             if found is None:
                 return "the row is gone"
             if isinstance(found, Row):
-                of_pass = None
-                refused = await self._land(address.table, [found], of_pass)
+                refused = await self._land(address.table, [found], None)
                 return refused[0] if refused else "stored"
         except SourceError as error:
             return RejectedRow(address.key, {}, str(error))

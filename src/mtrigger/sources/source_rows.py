@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from bson import encode
-from pymongo import ASCENDING, DESCENDING, DeleteOne, UpdateOne, WriteConcern
+from pymongo import ASCENDING, DESCENDING, DeleteOne, UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 
 from mtrigger.sources.pages import RejectedRow, Row, key_text
+from mtrigger.stores.certainty import certain
 from mtrigger.stores.steadiness import StateOutage, steadily
 
 COLLECTION = "source_rows"
@@ -43,7 +44,7 @@ class SourceRows:
     """What is remembered of the rows of one source."""
 
     def __init__(self, state: AsyncDatabase[Document], source: str, outage: StateOutage) -> None:
-        self._rows = state.get_collection(COLLECTION, write_concern=WriteConcern("majority"))
+        self._rows = certain(state, COLLECTION)
         self._source = source
         self.outage = outage
 

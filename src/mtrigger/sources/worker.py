@@ -33,6 +33,7 @@ from mtrigger.sources.source_loop import SourceLoop
 from mtrigger.sources.source_rows import SourceRows
 from mtrigger.stores.base import Checkpoint, Store
 from mtrigger.stores.steadiness import StateOutage
+from mtrigger.supervision.outages import heed_cancellation
 from mtrigger.supervision.supervising import first_error, part, pause
 from mtrigger.supervision.threads import in_thread
 from mtrigger.topics.log import TopicLog
@@ -101,8 +102,12 @@ class SourceWorker:
     async def run_once(self, sources: Sequence[Source], stop: asyncio.Event) -> bool:
         """Read what is there now. Returns whether all of it is stored. Raises OwnershipError when another
         process reads one of them."""
-        results = await asyncio.gather(*(self._serve_once(source, stop) for source in sources))
-        return all(results)
+        try:
+            async with asyncio.TaskGroup() as parts:
+                reading = [parts.create_task(self._serve_once(source, stop)) for source in sources]
+        except BaseExceptionGroup as group:
+            raise first_error(group) from group
+        return all(task.result() for task in reading)
 
     async def _use(self, sources: Sequence[Source], parts: asyncio.TaskGroup) -> None:
         """Let these sources run, and no others."""
@@ -124,6 +129,7 @@ class SourceWorker:
         """Read `source` whenever it is this process's own, until `stop`."""
         labelled(source=source.name)
         while not stop.is_set():
+            heed_cancellation()
             try:
                 async with owned(self._databases.store, self._place(source), self._lease, stop) as stream:
                     if stream is not None:
@@ -200,7 +206,10 @@ def connect(source: Source) -> Tables:
     """The database of `source`. Raises SourceError or ConnectionLostError."""
     from mtrigger.sources.sql_tables import open_tables
 
-    return open_tables(source)
+    try:
+        return open_tables(source)
+    except SettingsError as error:  # this source's trouble, and no other's
+        raise SourceError(str(error)) from error
 
 
 def words_of(source: Source) -> str:

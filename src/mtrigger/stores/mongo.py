@@ -29,7 +29,7 @@ from mtrigger.stores.mongo_gaps import MongoGaps
 from mtrigger.stores.mongo_layouts import MongoLayouts
 from mtrigger.stores.mongo_leases import MongoLeases
 from mtrigger.stores.mongo_memories import MongoMemories
-from mtrigger.stores.mongo_positions import MongoPositions
+from mtrigger.stores.mongo_positions import CHECKPOINTS, MongoPositions
 from mtrigger.stores.mongo_records import MongoRecords
 from mtrigger.stores.mongo_schedules import MongoNextRuns
 from mtrigger.stores.mongo_standing import MongoStanding
@@ -61,7 +61,7 @@ class MongoStore(MongoPositions, MongoRecords):
         self._make_topic = make_topic
         durable = WriteConcern("majority")
         state = client.get_database(database, write_concern=durable)
-        MongoPositions.__init__(self, state.get_collection("checkpoints"), fence)
+        MongoPositions.__init__(self, state.get_collection(CHECKPOINTS), fence)
         MongoRecords.__init__(self, state.get_collection("deliveries"))
         self.gaps: Gaps = MongoGaps(state, self.outage)
         self.destinations = MongoDestinations(state, self.outage)

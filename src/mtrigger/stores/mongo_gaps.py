@@ -6,6 +6,7 @@ from typing import Any
 from pymongo import ASCENDING
 from pymongo.asynchronous.database import AsyncDatabase
 
+from mtrigger.stores.certainty import certain
 from mtrigger.stores.gaps import Gap
 from mtrigger.stores.steadiness import StateOutage, steadily
 
@@ -14,7 +15,7 @@ class MongoGaps:
     """One row a gap."""
 
     def __init__(self, state: AsyncDatabase[dict[str, Any]], outage: StateOutage) -> None:
-        self._gaps = state.get_collection("gaps")
+        self._gaps = certain(state, "gaps")
         self.outage = outage
 
     @steadily

@@ -17,9 +17,12 @@ from mtrigger.stores.positions import Checkpoint
 from mtrigger.stores.rows import Row, checkpoint_fields, freeing, moving, read_checkpoint
 from mtrigger.stores.steadiness import StateOutage, steadily
 
+CHECKPOINTS = "checkpoints"
+"""The collection, in the state database."""
+
 
 class MongoPositions:
-    """The rows in `checkpoints`, whose write concern is a majority, for a store to build upon. With a `fence`
+    """The rows in CHECKPOINTS, whose write concern is a majority, for a store to build upon. With a `fence`
     they are written by the owner of a stream."""
 
     def __init__(self, checkpoints: AsyncCollection[dict[str, Any]], fence: Fence | None) -> None:

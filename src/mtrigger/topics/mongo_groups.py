@@ -10,12 +10,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pymongo import ReadPreference, ReturnDocument, WriteConcern
+from pymongo import ReturnDocument
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
-from pymongo.read_concern import ReadConcern
 
 from mtrigger.errors import GroupError
+from mtrigger.stores.certainty import certain
+from mtrigger.stores.mongo_positions import CHECKPOINTS
 from mtrigger.topics.group_rows import (
     ROWS,
     GroupRow,
@@ -29,8 +30,6 @@ from mtrigger.topics.group_rows import (
 )
 from mtrigger.topics.message_events import Group
 from mtrigger.topics.shares import NOBODY
-
-CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +46,17 @@ class MongoGroups:
     """The groups of members in the database `state`, whose client must decode dates as aware."""
 
     def __init__(self, state: AsyncDatabase[dict[str, Any]]) -> None:
-        certain: dict[str, Any] = {
-            "read_concern": ReadConcern("majority"),
-            "write_concern": WriteConcern("majority"),
-            "read_preference": ReadPreference.PRIMARY,
-        }
-        self._rows = state.get_collection(ROWS, **certain)
-        self._checkpoints = state.get_collection(CHECKPOINTS, **certain)
+        self._rows = certain(state, ROWS)
+        self._checkpoints = certain(state, CHECKPOINTS)
 
     async def find(self, group: Group) -> GroupRow | None:
         """The group's row; None where there is none."""
         row = await self._rows.find_one({"_id": str(group)})
         return None if row is None else read_row(row)
+
+    async def has(self, group: Group) -> bool:
+        """Whether there is such a group."""
+        return await self._rows.find_one({"_id": str(group)}, {"_id": 1}) is not None
 
     async def all(self, topic: str = "") -> list[GroupRow]:
         """The groups of `topic`, or of all topics, by their names."""

@@ -15,15 +15,15 @@ from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 from bson.int64 import Int64
 from bson.raw_bson import RawBSONDocument
-from pymongo import ASCENDING, DESCENDING, ReadPreference, WriteConcern
+from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
-from pymongo.read_concern import ReadConcern
 
 from mtrigger.errors import PositionError, SettingsError
 from mtrigger.messages import Message, collection_of, name_mistake, read_message
 from mtrigger.reading.decoding import decoded
+from mtrigger.stores.certainty import certain
 from mtrigger.stores.steadiness import StateOutage, steadily
 from mtrigger.supervision.outages import heed_cancellation
 from mtrigger.topics.log import After, Extent, From, Retention
@@ -50,14 +50,9 @@ class MongoLog:
             raise SettingsError(mistake)
         self.name = name
         self.outage = outage
-        certain: dict[str, Any] = {
-            "read_concern": ReadConcern("majority"),
-            "write_concern": WriteConcern("majority"),
-            "read_preference": ReadPreference.PRIMARY,
-        }
         self._client = state.client
-        self._messages = state.get_collection(collection_of(name), **certain)
-        self._rows = state.get_collection(ROWS, **certain)
+        self._messages = certain(state, collection_of(name))
+        self._rows = certain(state, ROWS)
         self._numberer = Numberer(name, self._messages, self._rows)
         self._publisher = Publisher(self._messages, outage)
         self._sweeper = Sweeper(name, self._messages, self._rows, self._numberer)

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pymongo import ReadPreference, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.read_concern import ReadConcern
 
 from mtrigger.messages import COLLECTIONS, collection_of, name_mistake
+from mtrigger.stores.certainty import certain
 from mtrigger.stores.steadiness import StateOutage, steadily
 from mtrigger.supervision.outages import heed_cancellation
 from mtrigger.topics.log import Extent, Retention
@@ -42,12 +41,7 @@ class MongoTopics:
     def __init__(self, state: AsyncDatabase[dict[str, Any]], outage: StateOutage) -> None:
         self._state = state
         self.outage = outage
-        self._rows = state.get_collection(
-            ROWS,
-            read_concern=ReadConcern("majority"),
-            write_concern=WriteConcern("majority"),
-            read_preference=ReadPreference.PRIMARY,
-        )
+        self._rows = certain(state, ROWS)
 
     def log(self, name: str) -> MongoLog:
         """The topic `name`, whether it is there or not. Raises SettingsError for no name of a topic."""

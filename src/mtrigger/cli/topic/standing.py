@@ -7,6 +7,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from mtrigger.config_types import closest
 from mtrigger.errors import GroupError
+from mtrigger.stores.certainty import certain
+from mtrigger.stores.mongo_positions import CHECKPOINTS
 from mtrigger.stores.positions import Checkpoint
 from mtrigger.stores.rows import read_checkpoint
 from mtrigger.topics.group_rows import GroupRow
@@ -36,7 +38,7 @@ class Standing:
 async def standings(state: AsyncDatabase[dict[str, Any]], topic: str = "") -> list[Standing]:
     """All groups, or those of `topic`, by topic and name. Positions that nobody can read are left out."""
     wanted = {"_id": {"$regex": f"^{STREAM}/"}}
-    rows = await state["checkpoints"].find(wanted, sort=[("_id", 1)]).to_list()
+    rows = await certain(state, CHECKPOINTS).find(wanted, sort=[("_id", 1)]).to_list()
     rules = [_of_rules(read_checkpoint(row)) for row in rows]
     members = [_of_members(row) for row in await MongoGroups(state).all(topic)]
     found = [one for one in (*rules, *members) if one is not None and topic in ("", one.topic)]
