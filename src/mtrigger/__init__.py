@@ -16,7 +16,7 @@ That is imported when it is asked for, so that `import mtrigger` loads no driver
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mtrigger.errors import AckLostError, GroupError, PermanentError, RetryLater
+from mtrigger.errors import AckLostError, GroupError, PermanentError, PositionError, RetryLater
 
 if TYPE_CHECKING:  # for type checkers and editors; `__getattr__` does the same when the program runs
     from mtrigger.topic_client import Consumer, Message, Received, Topic, topic
@@ -29,6 +29,7 @@ __all__ = [
     "GroupError",
     "Message",
     "PermanentError",
+    "PositionError",
     "Received",
     "RetryLater",
     "Topic",

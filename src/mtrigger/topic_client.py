@@ -14,8 +14,7 @@ for.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -67,7 +66,8 @@ def topic(name: str, *, uri: str = "", state_db: str = "") -> "Topic":
 
 
 class Topic:
-    """One topic, for one event loop. Close it when it is not used any more: `async with`, or `close`.
+    """One topic, for one event loop. Close it when it is not used any more: `async with`, or `close`. (Where
+    it is consumed, that also happens when the event loop ends.)
 
     Where MongoDB does not answer, everything waits until it does.
     """
@@ -98,17 +98,26 @@ class Topic:
 
     async def close(self) -> None:
         """End all consumers, and the connections."""
+        if self._ringing is None:
+            await self._end()
+            return
+        self._ringing.cancel()
+        await asyncio.wait([self._ringing])
+        self._ringing = None
+
+    async def _ring(self, bell: Bell) -> None:
+        """Ring until `close`, or until the event loop ends; then nothing stays open."""
+        try:
+            await bell.run()
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
         for consumer in self._consumers:
             await consumer.aclose()
-        self._consumers = []
-        if self._ringing is not None:
-            self._ringing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._ringing
-            self._ringing = None
         if self._client is not None:
             await self._client.close()
-        self._client = self._bell = None
+        self._consumers, self._client, self._bell = [], None, None
 
     async def publish(
         self,
@@ -138,7 +147,9 @@ class Topic:
             self._made = True
         return await log.publish(whole)
 
-    async def read(self, start: From | str = "beginning", *, follow: bool = False) -> AsyncIterator[Message]:
+    async def read(
+        self, start: From | str = "beginning", *, follow: bool = False
+    ) -> AsyncGenerator[Message, None]:
         """All messages from `start` on, as no member of any group; with `follow` also what comes later, for
         ever. Raises PositionError when there is no such start."""
         log = self._log()
@@ -188,7 +199,7 @@ class Topic:
         if self._bell is None:
             self._bell = Bell(self._state().client, self._state_db)
         if self._ringing is None:
-            self._ringing = asyncio.get_running_loop().create_task(self._bell.run())
+            self._ringing = asyncio.get_running_loop().create_task(self._ring(self._bell))
         return self._bell
 
 

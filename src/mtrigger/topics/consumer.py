@@ -89,6 +89,11 @@ class Consumer:
         """Whether it has ended."""
         return self._closed
 
+    @property
+    def shares(self) -> int:
+        """How many of the group's 64 shares it has just now."""
+        return len(self._holdings)
+
     async def __aenter__(self) -> Self:
         self._start()
         return self
@@ -129,7 +134,8 @@ class Consumer:
         given back at once."""
         self._closed = True
         for task in self._tasks:
-            task.cancel()
+            if not task.cancelling():  # it may be giving back already
+                task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
         self._tell()
