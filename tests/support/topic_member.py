@@ -1,6 +1,6 @@
 """A program that consumes a topic: a member of a group, in a process of its own.
 
-    python topic_member.py URI DATABASE TOPIC GROUP NAME
+    python topic_member.py URI DATABASE TOPIC GROUP NAME LEASE
 
 What it got, and what it has acknowledged, it writes into the collection `told` of the same database: `{by,
 what, offset, key}` in the order in which it happened. Ends on SIGTERM, in good order.
@@ -15,10 +15,9 @@ from pymongo import AsyncMongoClient
 import mtrigger
 
 WORKERS = 5
-LEASE = 2.0
 
 
-async def main(uri: str, database: str, name: str, group: str, me: str) -> None:
+async def main(uri: str, database: str, name: str, group: str, me: str, lease: str) -> None:
     """Consume until the end."""
     async with (
         AsyncMongoClient[dict[str, object]](uri) as client,
@@ -37,7 +36,7 @@ async def main(uri: str, database: str, name: str, group: str, me: str) -> None:
                 else:
                     await told.insert_one({**row, "what": "acked"})
 
-        async with topic.consume(group, lease=LEASE) as messages:
+        async with topic.consume(group, lease=float(lease)) as messages:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, messages.stop)
             await asyncio.gather(*(work(messages) for _ in range(WORKERS)))
 
