@@ -13,7 +13,7 @@ V = TypeVar("V")
 EVERY = 0.03
 """Seconds between two things that happen."""
 
-FURTHER = 12
+FURTHER = 8
 """How many have to arrive at the last station before the next part is killed."""
 
 
