@@ -67,7 +67,7 @@ def collection_of(topic: str) -> str:
 
 
 def fields_of(message: Message) -> dict[str, Any]:
-    """The document that publishes `message`. Without a time it gets that of the moment it is numbered.
+    """The document that publishes `message`. Without a time it gets that of its insert.
 
     `inserted` is the server's time of the insert: by it messages that are not numbered yet keep their order
     when another member of the replica set becomes primary. A producer who leaves it out has none then.

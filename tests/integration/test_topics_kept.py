@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from mtrigger.deployment.connecting import connect
@@ -149,14 +150,35 @@ async def test_all_topics_are_listed(topics: MongoTopics, state: State) -> None:
     assert created.tzinfo is not None
 
 
-async def test_a_topic_that_is_deleted_is_gone_and_begins_anew(topics: MongoTopics) -> None:
-    """With its messages and its numbers."""
+async def test_a_topic_that_is_deleted_is_gone_and_begins_anew(topics: MongoTopics, state: State) -> None:
+    """With its messages and how long they were kept; its numbers go on, so no group takes new messages for
+    old ones. Looking at it does not make it again, publishing does, also by another program."""
+    await topics.keep(NAME, Retention(60, 1_000))
     await published(topics.log(NAME), 3)
     assert await topics.delete(NAME)
     assert not await topics.delete(NAME)
+    assert await everything(topics.log(NAME)) == []
     assert await topics.all() == []
-    await published(topics.log(NAME), 1)
-    assert [message.offset for message in await everything(topics.log(NAME))] == [1]
+    await state[collection_of(NAME)].insert_one({"_id": 0, "body": "anew"})
+    (message,) = await everything(topics.log(NAME))
+    assert (message.body, message.offset) == ("anew", 4)
+    (topic,) = await topics.all()
+    assert topic.retention == Retention()
+    assert (topic.extent.first, topic.extent.next, topic.extent.messages) == (4, 5, 1)
+
+
+async def test_numbers_are_not_given_twice_when_a_topic_is_deleted_while_it_is_numbered(
+    topics: MongoTopics, state: State
+) -> None:
+    """What was claimed becomes holes, also where a message with the same id is published before the claim
+    ends."""
+    await published(topics.log(NAME), 3)
+    claim = {"numbering": [3, 4], "claim": ObjectId()}
+    await state["topics"].update_one({"_id": NAME}, {"$set": claim})
+    assert await topics.delete(NAME)
+    await state[collection_of(NAME)].insert_many([{"_id": 4}, {"_id": 5}])
+    found = await everything(topics.log(NAME))
+    assert [(message.id, message.offset) for message in found] == [(4, 5), (5, 6)]
 
 
 @asynccontextmanager

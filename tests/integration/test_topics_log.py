@@ -102,6 +102,18 @@ async def test_what_is_published_is_read_as_it_was_in_its_order(log: MongoLog) -
     assert abs(second.time - datetime.now(UTC)) < timedelta(minutes=5)
 
 
+async def test_a_message_that_is_numbered_late_has_the_time_of_its_insert(
+    log: MongoLog, state: State
+) -> None:
+    """As far as the server has noted it, in seconds; a message without that note has the time of now."""
+    noted = Timestamp(1_700_000_000, 1)
+    await state[collection_of(NAME)].insert_many([{"_id": 1, "inserted": noted}, {"_id": 2}])
+    late, unknown = await everything(log)
+    assert late.time == noted.as_datetime() + timedelta(milliseconds=999)
+    assert unknown.time is not None
+    assert abs(unknown.time - datetime.now(UTC)) < timedelta(minutes=5)
+
+
 async def test_a_page_holds_no_more_than_was_asked_for(log: MongoLog) -> None:
     """And going on behind the last one misses nothing."""
     await log.publish(numbers(25))
@@ -192,6 +204,19 @@ async def test_a_transaction_that_commits_late_comes_later_and_is_not_missed(
     assert ids(passed) == ["late"]
     assert ids(await everything(log, behind=passed[-1].offset)) == ["early"]
     assert ids(await everything(log)) == ["late", "early"]
+
+
+async def test_what_is_being_numbered_is_read_once_all_below_it_is(state: State, log: MongoLog) -> None:
+    """Somebody has numbered the last of three and died: a reader does not go on behind that one."""
+    await log.publish(numbers(2))
+    behind = (await everything(log))[-1].offset
+    await log.publish(numbers(3, first=2))
+    claim, topic = ObjectId(), state[collection_of(NAME)]
+    await (await topic.aggregate(claiming(NAME, behind + 1, claim, 3), hint=INDEX)).to_list()
+    match, unwind, *rest = completing(NAME, topic.name, claim)
+    await (await state["topics"].aggregate([match, unwind, {"$skip": 2}, *rest])).to_list()
+    assert ids(await log.read(0, 10)) == [0, 1]
+    assert ids(await everything(log, behind)) == [2, 3, 4]
 
 
 async def test_what_has_no_number_is_in_the_order_of_the_inserts(state: State, log: MongoLog) -> None:

@@ -89,10 +89,11 @@ class MongoLog:
         return []
 
     async def _present(self, session: AsyncClientSession) -> TopicRow | None:
-        """The topic's row; made, where somebody publishes into a topic that nobody has made. None: there is
-        neither."""
+        """The topic's row; made, where somebody publishes into a topic that nobody has made, or that was
+        deleted. None: there never was one."""
         row = await self._numberer.row(session)
-        if row is None and await self._messages.find_one({}, {"_id": 1}, session=session):
+        made = row is not None and row.created_at is not None
+        if not made and await self._messages.find_one({}, {"_id": 1}, session=session):
             await self.open()
             row = await self._numberer.row(session)
         return row

@@ -50,6 +50,15 @@ TOO_LARGE = "it was too large to be given an offset: all but its id has been lef
 _UNDEFINED = 6
 """A type of BSON that no program of today writes; `$merge` refuses it as an id, as it does null."""
 
+_IS_TIMED: Mapping[str, Any] = {"$eq": [{"$type": "$inserted"}, "timestamp"]}
+
+_INSERTED: Mapping[str, Any] = {"$min": ["$$NOW", {"$add": [{"$toDate": "$inserted"}, 999]}]}
+"""When a message was inserted. The server notes seconds: the end of that one, so that who begins at a time
+misses nothing."""
+
+_TIME: Mapping[str, Any] = {"$ifNull": ["$time", {"$cond": [_IS_TIMED, _INSERTED, "$$NOW"]}]}
+"""The time of a message: its producer's, else when it was inserted as far as that is known, else now."""
+
 Pipeline = list[Mapping[str, Any]]
 
 
@@ -90,14 +99,14 @@ def claiming_small(topic: str, following: int, claim: ObjectId, limit: int) -> P
 
 def completing(topic: str, collection: str, claim: ObjectId) -> Pipeline:
     """For the collection of rows: number what `claim` holds, as far as it has no number."""
-    numbered = {"offset": {"$ifNull": ["$offset", "$$number"]}, "time": {"$ifNull": ["$time", "$$NOW"]}}
+    numbered = {"offset": {"$ifNull": ["$offset", "$$number"]}, "time": _TIME}
     return _numbering(topic, collection, claim, [{"$set": numbered}])
 
 
 def completing_large(topic: str, collection: str, claim: ObjectId) -> Pipeline:
     """The same when one of them is so large that a number does not fit into it any more: whoever comes near
     that keeps nothing but its id. (A message that blocked its topic for ever would be worse.)"""
-    added = {"offset": "$$number", "time": {"$ifNull": ["$time", "$$NOW"]}}
+    added = {"offset": "$$number", "time": _TIME}
     emptied = {"_id": "$_id", "offset": "$$number", "time": "$$NOW", "flaw": TOO_LARGE}
     has_number = {"case": {"$gt": ["$offset", None]}, "then": "$$ROOT"}
     too_large = {"case": {"$gt": [{"$bsonSize": "$$ROOT"}, LARGEST_NUMBERED]}, "then": emptied}
@@ -108,7 +117,7 @@ def completing_large(topic: str, collection: str, claim: ObjectId) -> Pipeline:
 def completing_null(number: int) -> tuple[Mapping[str, Any], Pipeline]:
     """For the collection of messages: the filter and the update that number the one whose id is null, if it
     has no number. (`$merge` does not take it.)"""
-    numbered = {"offset": Int64(number), "time": {"$ifNull": ["$time", "$$NOW"]}}
+    numbered = {"offset": Int64(number), "time": _TIME}
     return {"_id": None, "offset": None}, [{"$set": numbered}]
 
 

@@ -18,7 +18,15 @@ from mtrigger.stores.steadiness import StateOutage, steadily
 from mtrigger.supervision.outages import heed_cancellation
 from mtrigger.topics.log import Extent, Retention
 from mtrigger.topics.mongo_log import MongoLog
-from mtrigger.topics.rows import ROWS, WITHOUT_CLAIMED, TopicRow, read_row, retention_fields
+from mtrigger.topics.rows import (
+    MADE,
+    ROWS,
+    WITHOUT_CLAIMED,
+    TopicRow,
+    ending,
+    read_row,
+    retention_fields,
+)
 from mtrigger.topics.sweeping import BETWEEN_SECONDS
 
 
@@ -49,7 +57,7 @@ class MongoTopics:
 
     async def names(self) -> list[str]:
         """The names of all topics, sorted."""
-        made = {str(row["_id"]) async for row in self._rows.find({}, {"_id": 1})}
+        made = {str(row["_id"]) async for row in self._rows.find(MADE, {"_id": 1})}
         named = {"name": {"$regex": "^" + re.escape(COLLECTIONS)}}
         found = await self._state.list_collection_names(filter=named)
         return sorted(made | {name for one in found if not name_mistake(name := one[len(COLLECTIONS) :])})
@@ -73,12 +81,22 @@ class MongoTopics:
         await self.log(name).open()
         await self._rows.update_one({"_id": name}, {"$set": retention_fields(retention)})
 
+    async def end(self, name: str) -> int | None:
+        """Let go of all messages of the topic `name` that have a number, and forget how long they are kept.
+        Returns the last number; None where there is no such topic."""
+        if name not in await self.names():
+            return None
+        row = await self._rows.find_one_and_update({"_id": name}, ending(), projection={"next": 1})
+        return 0 if row is None else int(row["next"]) - 1
+
     async def delete(self, name: str) -> bool:
-        """Delete the topic `name` with all its messages. Returns whether it was there."""
-        there = name in await self.names()
-        # In this order: messages without a row would be taken for those of another program.
+        """Delete the topic `name` with all its messages. Returns whether it was there.
+
+        Its row stays, and with it the next number: a number is given once, also to a topic that is made anew,
+        so that whoever stood in the one before misses nothing of it.
+        """
+        there = await self.end(name) is not None
         await self._state.drop_collection(collection_of(name))
-        await self._rows.delete_one({"_id": name})
         return there
 
     @steadily

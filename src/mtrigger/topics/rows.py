@@ -3,6 +3,8 @@ kept.
 
 `numbering`, `claim` and `next` belong to `numbering`, the rest to retention. What a claim holds is never read
 into a client.
+
+The row of a topic that was deleted stays, without `created_at`: its numbers go on when it is made anew.
 """
 
 from collections.abc import Mapping
@@ -13,10 +15,10 @@ from typing import Any
 from bson import ObjectId
 
 from mtrigger.topics.log import Retention
-from mtrigger.topics.numbering import ROWS
+from mtrigger.topics.numbering import ROWS, Pipeline
 from mtrigger.topics.retention import Mark
 
-__all__ = ["ROWS", "WITHOUT_CLAIMED", "TopicRow", "read_row", "retention_fields"]
+__all__ = ["MADE", "ROWS", "WITHOUT_CLAIMED", "TopicRow", "ending", "read_row", "retention_fields"]
 
 WITHOUT_CLAIMED: Mapping[str, Any] = {
     **dict.fromkeys(
@@ -25,6 +27,9 @@ WITHOUT_CLAIMED: Mapping[str, Any] = {
     "null_at": {"$indexOfArray": ["$numbering", None]},
 }
 """The projection that a row is read with."""
+
+MADE: Mapping[str, Any] = {"created_at": {"$ne": None}}
+"""The filter for the rows of topics that were not deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +67,9 @@ def read_row(row: Mapping[str, Any]) -> TopicRow:
 def retention_fields(retention: Retention) -> dict[str, Any]:
     """How a row keeps it."""
     return {"keep_seconds": retention.seconds, "max_bytes": retention.size}
+
+
+def ending() -> Pipeline:
+    """The update of the row of a topic that is deleted. A claim stays: its messages become holes."""
+    anew = {**retention_fields(Retention()), "marks": [], "swept_at": None}
+    return [{"$set": {"first": "$next", **anew}}, {"$unset": "created_at"}]

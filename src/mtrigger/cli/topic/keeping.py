@@ -116,10 +116,12 @@ async def _delete(where: Addresses, name: str) -> None:
 
     async with state_database(where) as state, asyncio.timeout(WRITE_SECONDS):
         topics = MongoTopics(state, StateOutage(None))
-        if not await topics.delete(name):
+        last = await topics.end(name)
+        if last is None:
             raise no_topic(name, await topics.names())
         for one in await standings(state, name):
-            await set_position(state, one, 0)
+            await set_position(state, one, last)
+        await topics.delete(name)  # at the end: where this breaks off, the topic is there to be deleted again
 
 
 async def _forget_group(where: Addresses, topic: str, group: str) -> None:
