@@ -1,10 +1,12 @@
 """A source at work on a real MongoDB: what is stored, in which order, and what is stored twice: nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
@@ -15,13 +17,13 @@ from mtrigger.messages import Message
 from mtrigger.ownership.standby import owned
 from mtrigger.sources.definition import Destination, Mode, Query, Source
 from mtrigger.sources.landing import CollectionLanding, Landing, TopicLanding
-from mtrigger.sources.pages import Row
+from mtrigger.sources.pages import RejectedRow, Row
 from mtrigger.sources.places import SourcePlace, TablePlace, checkpoint_of, place_in, plan_of, stream_of
 from mtrigger.sources.progress import Step
 from mtrigger.sources.rejected_rows import nobody
 from mtrigger.sources.rejections import Rejections
 from mtrigger.sources.source_loop import SourceLoop
-from mtrigger.sources.source_rows import SourceRows
+from mtrigger.sources.source_rows import Pass, SourceRows
 from mtrigger.stores.base import Checkpoint, Record
 from mtrigger.stores.base import Query as Wanted
 from mtrigger.stores.mongo import MongoStore
@@ -133,6 +135,23 @@ class World:
         return await self.store.find(Wanted(statuses=(Status.DEAD,)), 100)
 
 
+class _KilledError(Exception):
+    """The process ends here."""
+
+
+class _Losing:
+    """Stores nothing, and loses the cancellation that meets it."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    async def land(self, _table: str, _rows: Sequence[Row], _run: str) -> list[RejectedRow]:
+        self.begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return []
+
+
 @pytest.fixture
 def world(database: AsyncDatabase[Document]) -> World:
     """A source of nothing yet."""
@@ -150,6 +169,33 @@ async def test_all_rows_are_stored_and_then_the_place(world: World) -> None:
     assert await world.once()
     assert await world.documents() == dict.fromkeys(range(36), 1)
     assert await world.at() == TablePlace({"behind": 36}, passes=2, rows=36)
+
+
+async def test_rows_that_could_not_be_stored_are_read_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place stays before them."""
+    world.table.rows = [order(number) for number in range(25)]
+
+    async def full(_self: CollectionLanding, _table: str, _rows: Sequence[Row], _run: str) -> Any:
+        raise SourceError("the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(CollectionLanding, "land", full)
+        assert not await world.once()
+    assert (await world.at()).place == {}
+    assert await world.once()
+    assert await world.documents() == dict.fromkeys(range(25), 1)
+
+
+async def test_a_row_that_a_topic_cannot_hold_is_rejected_alone(world: World) -> None:
+    """Those around it are published in their order."""
+    world.into(Destination(topic="ORDERS"))
+    world.table.rows = [order(0), Row(1, {"order_id": 1, "text": "x" * 15_500_000}, "1"), order(2)]
+    assert not await world.once()
+    assert await world.messages() == [(0, 1), (2, 1)]
+    (dead,) = await world.dead()
+    assert dead.error.startswith("it cannot be published: ")
 
 
 async def test_a_row_is_upserted_and_what_others_have_added_stays(world: World) -> None:
@@ -247,6 +293,26 @@ async def test_a_snapshot_that_is_cut_short_deletes_nothing(world: World) -> Non
     assert (await world.at()).error == "the column is gone"
 
 
+@pytest.mark.parametrize("destination", ["collection", "topic"])
+@pytest.mark.parametrize("left", [[], [order(1, 5)]], ids=["gone", "as before"])
+async def test_what_a_snapshot_stored_and_had_no_time_to_remember_is_told_again(
+    world: World, left: list[Row], destination: str
+) -> None:
+    """Killed in between; when the next process reads, the row is gone, or what it was before."""
+    into = Destination("", "ORDERS") if destination == "topic" else world.source.destination
+    world.into(into, "snapshot")
+    world.table.rows = left
+    await world.once()
+    world.table.rows = [order(1, 7)]
+    with patch.object(Pass, "remember", side_effect=_KilledError), pytest.raises(_KilledError):
+        await world.once()
+    world.table.rows = left
+    assert await world.once()
+    expected = {row.key: row.values["amount"] for row in left}
+    found = dict(await world.messages()) if destination == "topic" else await world.documents()
+    assert {key: amount for key, amount in found.items() if amount is not None} == expected
+
+
 async def test_a_row_that_a_snapshot_rejects_is_not_gone(world: World) -> None:
     """It is there, in a state that cannot be stored: the last good one stays."""
     world.into(world.source.destination, "snapshot")
@@ -326,6 +392,37 @@ async def test_a_table_that_cannot_be_read_says_so_until_it_can(world: World) ->
     assert await world.at() == TablePlace(error="the column order_id is gone")
     assert await world.once()
     assert await world.at() == TablePlace({"behind": 1}, passes=1, rows=1)
+
+
+@pytest.mark.parametrize(
+    "into",
+    [Destination("", "a b"), Destination("shop.a$b"), Destination("", "x" * 200)],
+    ids=["space", "dollar", "long"],
+)
+async def test_a_name_that_cannot_be_is_the_trouble_of_its_table(world: World, into: Destination) -> None:
+    """Names of tables can make one at any time; no other source may end of it."""
+    world.into(into)
+    world.table.rows = [order(1)]
+    assert not await world.once()
+    assert "rows cannot be" in (await world.at()).error
+
+
+async def test_a_cancellation_that_the_driver_loses_ends_the_loop_all_the_same(world: World) -> None:
+    """`asyncio.wait_for` loses one that meets a reply: the source would be read on for ever by a process that
+    is ending."""
+    world.table.rows = [order(1)]
+    losing = _Losing()
+
+    async def cancelled(loop: SourceLoop) -> None:
+        running = asyncio.ensure_future(loop.run(asyncio.Event()))
+        await losing.begun.wait()
+        running.cancel()
+        async with asyncio.timeout(60):
+            await asyncio.wait({running})
+        assert running.cancelled()
+
+    with patch.object(World, "_landing", lambda _: losing):
+        await world.work(cancelled)
 
 
 async def test_another_way_of_finding_new_rows_begins_anew(world: World) -> None:

@@ -1,6 +1,7 @@
 """`mtrigger source check`: what is wrong with sources, and the first rows as they would be stored."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import click
 
 from mtrigger.cli.output import counted, pretty, print_json, printable, say
 from mtrigger.errors import ConnectionLostError, RulesError, SourceError
+from mtrigger.messages import name_mistake
 from mtrigger.sources.definition import Source
 from mtrigger.sources.landing import message_of, named
 from mtrigger.sources.pages import Page, Row, Tables
@@ -65,7 +67,7 @@ def _source(source: Source, *, offline: bool, rows: int) -> dict[str, Any]:
             ]
             broken = {finding["table"] for finding in document["findings"] if finding["grave"]}
             names = [name for name in tables.names() if name not in broken]
-            document["findings"] += _hints(source, names)
+            document["findings"] += [*_wrong_names(source, names), *_hints(source, names)]
             document["tables"] = [_table(source, tables, name, rows) for name in names]
         finally:
             tables.close()
@@ -74,14 +76,24 @@ def _source(source: Source, *, offline: bool, rows: int) -> dict[str, Any]:
     return document
 
 
+def _wrong_names(source: Source, tables: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Tables whose names make no name of a topic."""
+    for table in tables:
+        topic = named(source.destination.topic, table)
+        if topic and (mistake := name_mistake(topic)):
+            yield {"table": table, "grave": True, "text": mistake}
+
+
 def _hints(source: Source, tables: Sequence[str]) -> list[dict[str, Any]]:
     """What is worth knowing of where rows go."""
     into, hints = source.destination, []
-    if into.collection and len(tables) > 1 and "{table}" not in into.collection:
-        hints.append(
-            f"{len(tables)} tables go into one collection: rows with the same key overwrite each other; "
-            "{table} in its name parts them"
-        )
+    collections = Counter(named(into.collection, table) for table in tables)
+    for collection, count in collections.items() if into.collection else ():
+        if count > 1:
+            hints.append(
+                f"{count} tables go into the collection {collection}: rows with the same key overwrite each "
+                "other; {table} in its name parts tables of one schema, a source for each schema the others"
+            )
     if into.topic and source.query.mode == "bulk":
         hints.append(
             "with `mode: bulk` every row is published at each poll; `snapshot` publishes changes alone"

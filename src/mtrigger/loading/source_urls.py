@@ -8,6 +8,8 @@ from importlib.util import find_spec
 
 from mtrigger.config_types import closest
 
+_UNREADABLE = "this address cannot be read; in a password, write @ as %40, : as %3A and / as %2F"
+
 _EXTRA = "pip install 'mtrigger[sql]'"
 
 
@@ -68,9 +70,11 @@ def _refuse_unreadable(url: str) -> None:
     from sqlalchemy.exc import ArgumentError
 
     try:
-        make_url(url)
+        parts = make_url(url)
     except (ArgumentError, ValueError):
         # What they say may quote the address.
-        raise ValueError(
-            "this address cannot be read; in a password, write @ as %40, : as %3A and / as %2F"
-        ) from None
+        raise ValueError(_UNREADABLE) from None
+    behind_password = url.partition("://")[2].partition(":")[2].partition("@")[2]
+    if parts.password is not None and "@" in behind_password:
+        # The rest of a password, taken for the host or the database: errors would show it.
+        raise ValueError(_UNREADABLE)

@@ -16,7 +16,7 @@ from pymongo import AsyncMongoClient, DeleteOne, UpdateOne, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, DocumentTooLarge, PyMongoError
 
-from mtrigger.errors import SourceError
+from mtrigger.errors import SettingsError, SourceError
 from mtrigger.faults import DUPLICATE_KEY, passes
 from mtrigger.messages import Message
 from mtrigger.redaction import brief
@@ -81,8 +81,8 @@ class CollectionLanding:
         """`run` makes no difference: the last state of a row is what counts."""
         name = named(self._destination.collection, table)
         database, _, collection = name.partition(".")
-        into = self._client[database].get_collection(collection, write_concern=WriteConcern("majority"))
         try:
+            into = self._client[database].get_collection(collection, write_concern=WriteConcern("majority"))
             return await self._outage_over(lambda: self._write(into, rows))
         except PyMongoError as error:
             raise SourceError(f"rows cannot be written into {name}: {brief(error)}") from error
@@ -156,7 +156,7 @@ class TopicLanding:
         """Publishes in the order of `rows`."""
         name = named(self._destination.topic, table)
         if name not in self._logs:
-            self._logs[name] = await self._open_topic(name)
+            self._logs[name] = await self._opened(name)
         found = {number: why for number, row in enumerate(rows) if (why := _unfit(row))}
         fitting = [row for number, row in enumerate(rows) if number not in found] if found else rows
         rejected = [_rejected(rows[number], why) for number, why in found.items()]
@@ -173,6 +173,13 @@ class TopicLanding:
         except PyMongoError as error:
             raise SourceError(f"rows cannot be published to {name}: {brief(error)}") from error
         return rejected
+
+    async def _opened(self, name: str) -> TopicLog:
+        """A table that gives its topic no possible name is the trouble of that table alone."""
+        try:
+            return await self._open_topic(name)
+        except SettingsError as error:
+            raise SourceError(f"rows cannot be published: {error}") from error
 
 
 def message_of(source: str, table: str, row: Row, run: str) -> Message:

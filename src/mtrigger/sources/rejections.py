@@ -87,7 +87,8 @@ class Rejections:
             else:
                 outcome = Delivered(found)
             await self._store.settle([Settlement(delivery, outcome, at, clock() - began)])
-            log.info("tried again: %s", found.why if isinstance(found, RejectedRow) else found)
+            address, came_of_it = address_of(delivery), found.why if isinstance(found, RejectedRow) else found
+            log.info("the row %s of %s was tried again: %s", address.key[:200], address.table, came_of_it)
 
     async def _bury(self, dead: Sequence[tuple[Delivery, str]], now: datetime) -> None:
         owed = [letter for delivery, why in dead for letter in await self._letters(delivery, why, now)]

@@ -24,7 +24,7 @@ from mtrigger.sources.reading_thread import ReadingThread
 from mtrigger.sources.rejected_rows import RowAddress
 from mtrigger.sources.rejections import Rejections
 from mtrigger.sources.source_rows import Pass, SourceRows
-from mtrigger.supervision.outages import Outage
+from mtrigger.supervision.outages import Outage, heed_cancellation
 from mtrigger.supervision.steady_time import clock
 from mtrigger.supervision.supervising import pause
 
@@ -104,6 +104,7 @@ class SourceLoop:
         await self._begin()
         try:
             while not stop.is_set():
+                heed_cancellation()
                 try:
                     await self._look(stop)
                     await self._rest(stop)
@@ -118,6 +119,7 @@ class SourceLoop:
         lost_at = 0.0
         try:
             while not stop.is_set():
+                heed_cancellation()
                 try:
                     await self._look(stop)
                     return
@@ -171,6 +173,7 @@ class SourceLoop:
         begin = partial(tables.pages, table, {} if snapshot else before.place)
         async with self._thread.ahead(begin) as found:
             async for pages in found:
+                heed_cancellation()
                 if stop.is_set():
                     return
                 stored, rejected = await self._store(table, pages, of_pass)
@@ -206,8 +209,11 @@ class SourceLoop:
         everything = self._source.query.mode in ("bulk", "snapshot")
         run = str(self._place.of(table).passes) if everything else ""
         while True:
+            heed_cancellation()
             try:
                 async with self._stream.store.permit():
+                    if of_pass is not None:
+                        await of_pass.announce(rows)
                     refused = await self._landing.land(table, rows, run)
                     if of_pass is not None:
                         await of_pass.remember(rows, refused)
@@ -223,7 +229,9 @@ class SourceLoop:
             if found is None:
                 return "the row is gone"
             if isinstance(found, Row):
-                refused = await self._land(address.table, [found], None)
+                snapshot = self._source.query.mode == "snapshot"
+                of_pass = await self._remembered.begin(address.table) if snapshot else None
+                refused = await self._land(address.table, [found], of_pass)
                 return refused[0] if refused else "stored"
         except SourceError as error:
             return RejectedRow(address.key, {}, str(error))

@@ -3,7 +3,8 @@
 A row of it is 16 bytes for the key, 16 for the values and a number of its own. The numbers of the rows that
 a pass has seen are bits in memory (a million rows are 125 kB), so unchanged rows cost no write, and those
 that are gone are the ones whose bits are missing at the end. A pass that was interrupted begins anew: what it
-had stored is remembered, and found unchanged.
+had stored is remembered, and found unchanged. What it was about to store is remembered before that, so that a
+row that is gone before anybody reads it again is told to be gone.
 """
 
 import hashlib
@@ -21,6 +22,9 @@ from mtrigger.stores.steadiness import StateOutage, steadily
 
 COLLECTION = "source_rows"
 CHUNK = 1000
+
+_UNCERTAIN = b""
+"""The digest of no values: the row may be stored with these or those, or not at all."""
 
 Document = dict[str, Any]
 
@@ -92,13 +96,19 @@ class SourceRows:
         """The id of the row with the key of this text."""
         return _digest(self._source.encode(), table.encode(), key.encode())
 
-    def remembering(self, table: str, row: Row, number: int) -> UpdateOne:
-        """The change that remembers `row` as it is."""
-        fields = {"source": self._source, "table": table, "key": row.key, "values": values_digest(row)}
+    def announcing(self, table: str, row: Row, number: int) -> UpdateOne:
+        """The change that remembers that `row` is there, and of its values nothing."""
+        fields = {"source": self._source, "table": table, "key": row.key, "values": _UNCERTAIN}
         return UpdateOne(
             {"_id": self.id_of(table, key_text(row.key))},
             {"$set": fields, "$setOnInsert": {"number": number}},
             upsert=True,
+        )
+
+    def remembering(self, table: str, row: Row) -> UpdateOne:
+        """The change that remembers the values of a row that was announced."""
+        return UpdateOne(
+            {"_id": self.id_of(table, key_text(row.key))}, {"$set": {"values": values_digest(row)}}
         )
 
 
@@ -125,6 +135,17 @@ class Pass:
             if (id_ in known if row.deleted else id_ not in known or known[id_].values != values_digest(row))
         ]
 
+    async def announce(self, rows: Sequence[Row]) -> None:
+        """`rows` are about to be stored. Whoever finds them announced only stores them again, or tells that
+        they are gone: a process that was killed in between may have stored them."""
+        changes = []
+        for row in rows:
+            if not row.deleted:
+                self._last += 1
+                changes.append(self._rows.announcing(self._table, row, self._last))
+        if changes:
+            await self._rows.write(changes)
+
     async def remember(self, rows: Sequence[Row], refused: Sequence[RejectedRow]) -> None:
         """`rows` are stored (or deleted) now, but for those that were refused."""
         changes: list[UpdateOne | DeleteOne] = []
@@ -135,8 +156,7 @@ class Pass:
             if row.deleted:
                 changes.append(DeleteOne({"_id": self._rows.id_of(self._table, key_text(row.key))}))
             else:
-                self._last += 1
-                changes.append(self._rows.remembering(self._table, row, self._last))
+                changes.append(self._rows.remembering(self._table, row))
         if changes:
             await self._rows.write(changes)
 

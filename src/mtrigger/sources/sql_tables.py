@@ -6,6 +6,7 @@ cannot go on is told in words that name the table and the column.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -93,7 +94,7 @@ class SqlTables:
         """The row with this key (see `pages.key_text`), as it is now."""
         self._shapes.pop(table, None)
         shape, _ = self._shape(table)
-        statement = statements.keyed(shape.relation, self._key(shape, key))
+        statement = statements.keyed(shape.relation, self._key(shape, key), self._database.dialect.name)
         with self._database.connected(f"reading `{table}`") as connection:
             found = connection.execute(statement.limit(1)).all()
         rows, rejected = TableRows(shape, self._source.query.timezone).read(
@@ -159,7 +160,13 @@ class SqlTables:
             raise SourceError(f"the key of `{shape.name}` is another one by now: {', '.join(shape.key)}")
         kinds = {column.name: column.kind for column in shape.columns}
         zone = self._source.query.timezone
-        return {name: _asked(kinds[name], value, zone) for name, value in zip(shape.key, values, strict=True)}
+        asked = {
+            name: _asked(kinds[name], value, zone) for name, value in zip(shape.key, values, strict=True)
+        }
+        if self._database.dialect.name != "sqlite":
+            return asked
+        # Its driver takes no Decimal; the column makes a number of the text.
+        return {name: str(value) if isinstance(value, Decimal) else value for name, value in asked.items()}
 
 
 def _asked(kind: str, value: Any, zone: Any) -> Any:

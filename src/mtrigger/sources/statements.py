@@ -8,6 +8,7 @@ position is null are never found.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -20,6 +21,9 @@ _NOT_A_PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w)")
 _OF_THE_DRIVER = NullType()
 
 _SQLITE_TIME = "%Y-%m-%d %H:%M:%f"
+
+_BSON_TIME = timedelta(milliseconds=1)
+"""What BSON knows of a time; the column may know more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ def newer(relation: Relation, after: After | None, before: Any, limit: int | Non
             conditions.append(relation.time > time)
         else:
             conditions.append(relation.time >= time)  # alone it is a range for an index
-            conditions.append(sa.or_(relation.time > time, relation.number > _number(after.number)))
+            conditions.append(sa.or_(relation.time > time, relation.number > _driven(after.number)))
     return _selected(relation).where(*conditions).order_by(*relation.positions).limit(limit)
 
 
@@ -121,9 +125,9 @@ def numbered(
     assert relation.number is not None
     conditions: list[sa.ColumnElement[bool]] = [relation.number.is_not(None)]
     if low is not None:
-        conditions = [relation.number > _number(low)]
+        conditions = [relation.number > _driven(low)]
     if high is not None:
-        conditions.append(relation.number <= _number(high))
+        conditions.append(relation.number <= _driven(high))
     return _selected(relation).where(*conditions).order_by(relation.number).limit(limit)
 
 
@@ -133,15 +137,10 @@ def highest(relation: Relation) -> sa.Select[Any]:
     return sa.select(sa.func.max(relation.number)).select_from(relation.clause)
 
 
-def keyed(relation: Relation, key: Mapping[str, Any]) -> sa.Select[Any]:
-    """The row whose columns hold these values."""
+def keyed(relation: Relation, key: Mapping[str, Any], dialect: str) -> sa.Select[Any]:
+    """The row whose columns hold these values; of a time, all within its millisecond."""
     return _selected(relation).where(
-        *(
-            relation.clause.c[name].is_(None)
-            if value is None
-            else relation.clause.c[name] == sa.bindparam(None, value, type_=_OF_THE_DRIVER, unique=True)
-            for name, value in key.items()
-        )
+        *(_holds(relation.clause.c[name], value, dialect) for name, value in key.items())
     )
 
 
@@ -167,10 +166,21 @@ def _selected(relation: Relation) -> sa.Select[Any]:
     return sa.select(*positions, *relation.whole).select_from(relation.clause)
 
 
+def _holds(column: sa.ColumnElement[Any], value: Any, dialect: str) -> sa.ColumnElement[bool]:
+    if value is None:
+        return column.is_(None)
+    if isinstance(value, datetime) and dialect == "sqlite":
+        return first_time([column], dialect) == _driven(value.isoformat(" ", "milliseconds"))
+    if isinstance(value, datetime):
+        return sa.and_(column >= _driven(value), column < _driven(value + _BSON_TIME))
+    return column == _driven(value)
+
+
 def _bound(relation: Relation, time: Any) -> sa.BindParameter[Any]:
     """No type of SQLAlchemy's: the driver's own fits the column, so that its index can be used."""
     return sa.bindparam(None, time, type_=relation.time_type, unique=True)
 
 
-def _number(number: int) -> sa.BindParameter[Any]:
-    return sa.bindparam(None, number, type_=_OF_THE_DRIVER, unique=True)
+def _driven(value: Any) -> sa.BindParameter[Any]:
+    """A value as the driver takes it."""
+    return sa.bindparam(None, value, type_=_OF_THE_DRIVER, unique=True)

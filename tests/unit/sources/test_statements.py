@@ -77,7 +77,8 @@ def test_every_statement_can_be_said_in_every_dialect(dialect: str) -> None:
         numbered(relation, None),
         numbered(relation, 5, 9, 10),
         highest(relation),
-        keyed(relation, {"order_id": 5, "Made": None}),
+        keyed(relation, {"order_id": 5, "Made": None}, dialect),
+        keyed(relation, {"Made": T1}, dialect),
         unplaced(relation),
     ):
         text = sql(statement, dialect)
