@@ -9,10 +9,12 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO
 
 from support.polling import NeverHappenedError, eventually_sync
+from support.prepared import Prepared
 
 _KEPT_VARIABLES = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 """PYTHONPATH is kept so that the command can be run from another source tree than the installed one."""
@@ -140,6 +142,13 @@ class Running:
                 self._lines.append((label, line))
 
 
+@cache
+def _prepared() -> Prepared:
+    """One for all tests of a worker."""
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    return Prepared({**kept, "HOME": "/nonexistent", "PYTHONUNBUFFERED": "1"})
+
+
 class MtriggerCommand:
     """Runs `mtrigger` in `folder`, with only the environment variables given and the few a process needs."""
 
@@ -156,17 +165,13 @@ class MtriggerCommand:
         timeout: float = 120.0,
     ) -> Finished:
         """Run the command to its end."""
-        done = subprocess.run(
-            [self.executable, *arguments],
-            cwd=self.folder,
-            env=self._environment(env),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        finished = Finished(done.returncode, done.stdout, done.stderr)
+        environment = self._environment(env)
+        command = [str(self.executable), *map(str, arguments)]
+        prepared = _prepared()
+        if prepared.suits(environment):
+            finished = Finished(*prepared.run(command, self.folder, environment, stdin, timeout))
+        else:
+            finished = self._run_anew(command, environment, stdin, timeout)
         self.accounts.append((self._name(arguments), finished))
         return finished
 
@@ -199,6 +204,21 @@ class MtriggerCommand:
         return "\n".join(
             f"$ {name}\n{account.output}[exit code {account.code}]" for name, account in self.accounts
         )
+
+    def _run_anew(
+        self, command: list[str], environment: dict[str, str], stdin: str, timeout: float
+    ) -> Finished:
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
 
     def _environment(self, given: Mapping[str, str] | None) -> dict[str, str]:
         kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
