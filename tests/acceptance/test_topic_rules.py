@@ -5,6 +5,7 @@ Messages are inserted as any producer would insert them: by plain PyMongo, witho
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson.raw_bson import RawBSONDocument
@@ -327,3 +328,44 @@ do:
     rows = sorted(await written(shop, "sums", 2), key=lambda row: int(row["group"]))
     assert [(row["group"], row["sum"]) for row in rows] == [(0, 2), (1, 4)]
     assert [row["documents"] for row in rows] == [bodies[0::2], bodies[1::2]]
+
+
+async def test_a_topic_that_is_deleted_and_filled_again_is_read_whole(shop: Shop) -> None:
+    """By a group that was away meanwhile, and stood further than the new messages are many; with ids that it
+    has seen before."""
+    consumes(shop, "all", "g")
+    await publish(shop, range(4))
+    running = watch(shop)
+    await written(shop, "all", 4)
+    assert running.terminate() == 0
+    assert shop.run("topic", "delete", "ORDERS", "--yes").code == 0
+    await publish(shop, range(6))
+    running = watch(shop)
+    assert [row["n"] for row in await written(shop, "all", 10)] == [0, 1, 2, 3, *range(6)]
+    assert json.loads(shop.run("gaps", "--json").stdout)["gaps"] == []
+    assert running.terminate() == 0
+
+
+async def test_a_group_begins_at_a_time_and_large_messages_are_looked_up(shop: Shop) -> None:
+    """The time may have any zone; what does not fit into the outbox is read from the topic again."""
+    shop.rule(
+        "sizes",
+        """
+name: sizes
+on: {topic: ORDERS, from: "2026-01-01T10:00:00+09:00"}
+do: {write: {into: SHOP.sizes, insert: {id: "{{ message.id }}", size: "{{ document.text | length }}"}}}
+""",
+    )
+    start = datetime(2026, 1, 1, 1, tzinfo=UTC)
+    large = "x" * 15_900_000
+    await messages(shop).insert_many(
+        [
+            {"_id": "before", "time": start - timedelta(seconds=1), "body": {"text": ""}},
+            {"_id": "at", "time": start, "body": {"text": "x"}},
+            {"_id": "large", "time": start, "body": {"text": large}},
+        ]
+    )
+    running = watch(shop)
+    found = {row["id"]: row["size"] for row in await written(shop, "sizes", 2)}
+    assert found == {"at": 1, "large": len(large)}
+    assert running.terminate() == 0
