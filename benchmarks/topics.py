@@ -2,11 +2,13 @@
 log of a topic, and by a bare `insert_many` and a bare change stream.
 
 Both sides write the same documents in the same portions, by majority, and then read all of them; the topic
-gives each of them its number meanwhile.
+gives each of them its number meanwhile. Then the same with a member of a group, whose hundred tasks
+acknowledge each message, against a change stream whose position is stored after each hundred.
 
     python -m benchmarks.topics [--events N] [--rounds N] [--json] [--uri URI]
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -22,12 +24,16 @@ from mtrigger.deployment.connecting import connect
 from mtrigger.messages import Message, collection_of, fields_of
 from mtrigger.stores.steadiness import StateOutage
 from mtrigger.supervision import interpreter
+from mtrigger.topic_client import Topic
 from mtrigger.topics.mongo_log import MongoLog
 from mtrigger.topics.registry import MongoTopics
 
 EVENTS = 30_000
 AT_ONCE = 1_000
 """Messages that are published, and read, at once."""
+
+TASKS = 100
+"""Messages that a member has out at once, each acknowledged by itself."""
 
 TOPIC = "ORDERS"
 
@@ -67,6 +73,52 @@ async def through_stream(client: Client, portions: Portions) -> int:
     return seen
 
 
+async def through_group(client: Client, portions: Portions, uri: str) -> int:
+    """A member of a new group. Returns how many messages it has acknowledged."""
+    log = MongoLog(client[DATABASE], TOPIC, StateOutage(None))
+    await log.open()
+    began = time.perf_counter()
+    for portion in portions:
+        await log.publish(portion)
+    published = time.perf_counter() - began
+    wanted, seen = sum(map(len, portions)), 0
+    async with Topic(TOPIC, uri, DATABASE) as topic, topic.consume(str(ObjectId())) as messages:
+
+        async def work() -> None:
+            nonlocal seen
+            async for message in messages:
+                await message.ack()
+                seen += 1
+                if seen == wanted:
+                    messages.stop()
+
+        await asyncio.gather(*(work() for _ in range(TASKS)))
+    _tell("group", seen, published, time.perf_counter() - began)
+    return seen
+
+
+async def through_stored_stream(client: Client, portions: Portions, uri: str) -> int:
+    """What everybody can write who has to go on there after a crash: as `through_stream`, and after each
+    hundred the position is stored."""
+    del uri
+    state = client[DATABASE]
+    collection = state.get_collection(collection_of(TOPIC), write_concern=WriteConcern("majority"))
+    positions = state.get_collection("positions", write_concern=WriteConcern("majority"))
+    wanted, seen = sum(map(len, portions)), 0
+    async with await collection.watch(batch_size=AT_ONCE) as stream:
+        began = time.perf_counter()
+        for portion in portions:
+            await collection.insert_many([fields_of(message) for message in portion])
+        published = time.perf_counter() - began
+        while seen < wanted:
+            seen += await stream.try_next() is not None
+            if seen % TASKS == 0:
+                token = {"token": stream.resume_token}
+                await positions.update_one({"_id": TOPIC}, {"$set": token}, upsert=True)
+    _tell("stored stream", seen, published, time.perf_counter() - began)
+    return seen
+
+
 def _tell(what: str, count: int, published: float, whole: float) -> None:
     rates = (count / published, count / (whole - published))
     tell("    {}: {:,.0f} published and {:,.0f} consumed a second".format(what, *rates))
@@ -99,19 +151,34 @@ def rate(consumed: Consumed, uri: str, count: int) -> float:
 
 
 def measure(sizes: Sizes) -> Iterator[Row]:
-    """One row."""
+    """Two rows."""
     with mongod(sizes.uri) as uri:
         sides = {
             "mtrigger's topic": partial(rate, through_topic, uri, sizes.of(EVENTS)),
             "insert_many and watch()": partial(rate, through_stream, uri, sizes.of(EVENTS)),
         }
         ours, limit = take_turns("topic", sides, sizes.rounds).values()
+        members = {
+            "a member of a group": partial(rate, partial(through_group, uri=uri), uri, sizes.of(EVENTS)),
+            "watch() with its position": partial(
+                rate, partial(through_stored_stream, uri=uri), uri, sizes.of(EVENTS)
+            ),
+        }
+        member, stored = take_turns("group", members, sizes.rounds).values()
     yield compared(
         "messages of a topic, published and consumed",
         "insert_many and watch()",
         ours,
         limit,
         at_least=0.5,
+        unit="messages/s",
+    )
+    yield compared(
+        "messages of a topic, published and acknowledged by a member, 100 at once",
+        "insert_many and watch(), its position stored after each 100",
+        member,
+        stored,
+        at_least=0.4,
         unit="messages/s",
     )
 

@@ -17,7 +17,7 @@ TABLE = (
     "catching_up", "acting", "updates", "webhooks", "mails", "latency", "memory", "processes", "stream",
     "topics",
 )  # fmt: skip
-ROWS = {"catching_up": 3, "updates": 2, "latency": 2, "memory": 2, "processes": 2}
+ROWS = {"catching_up": 3, "updates": 2, "latency": 2, "memory": 2, "processes": 2, "topics": 2}
 ALONE = {"check": ("--files", "1", "--runs", "1"), "conditions": ("--calls", "10")}
 """Those that print what people read."""
 
