@@ -314,6 +314,97 @@ MUTANTS = [
         test="tests/integration/test_digests.py::"
         "test_what_is_left_out_as_it_comes_is_in_no_digest_that_closes_at_once",
     ),
+    Mutant(
+        rule="no number is passed before the messages below it have theirs",
+        file="topics/numbering.py",
+        sound='    return {"_id": topic, "claim": claim}, [{"$set": {"next": following',
+        broken='    return {"_id": topic}, [{"$set": {"next": following',
+        test="tests/integration/test_topics_log.py::test_whatever_three_helpers_do_in_whatever_order",
+    ),
+    Mutant(
+        rule="a reader stays below what comes next",
+        file="topics/mongo_log.py",
+        sound='{"$gt": Int64(behind), "$lt": Int64(following)}',
+        broken='{"$gt": Int64(behind)}',
+        test="tests/integration/test_topics_log.py::test_what_is_being_numbered_is_read_once_all_below_it_is",
+    ),
+    Mutant(
+        rule="a group's position moves only after the insert",
+        file="consuming/group_watcher.py",
+        sound="            await self._planner.store(batch.events)\n            self._place = batch.place\n",
+        broken="            self._place = batch.place\n"
+        "            self._moved.set()\n"
+        "            await self._planner.store(batch.events)\n",
+        test="tests/unit/test_group_watcher.py::test_the_same_is_owed_however_it_is_cut",
+    ),
+    Mutant(
+        rule="a source's place moves only after its rows are stored",
+        file="sources/source_loop.py",
+        sound="                stored, rejected = await self._store(table, pages, of_pass)\n",
+        broken="                at = self._place.of(table).behind(pages[-1], 0, 0)\n"
+        "                self._place = self._place.having(table, at)\n"
+        "                stored, rejected = await self._store(table, pages, of_pass)\n",
+        test="tests/integration/test_source_loop.py::test_rows_that_could_not_be_stored_are_read_again",
+    ),
+    Mutant(
+        rule="what a snapshot did not come to is not gone",
+        file="sources/source_loop.py",
+        sound="        if of_pass is not None and pages[-1].last:\n",
+        broken="        if of_pass is not None:\n",
+        test="tests/integration/test_source_loop.py::test_a_snapshot_that_is_cut_short_deletes_nothing",
+    ),
+    Mutant(
+        rule="who is no member any more acknowledges nothing: the fence",
+        file="topics/mongo_groups.py",
+        sound='{**_fence(group, mine), _counter(mine): {"$lt": mine.count}}',
+        broken='{"_id": str(group), "resets": mine.resets}',
+        test="tests/integration/test_topic_groups.py::test_who_is_no_member_writes_nothing[removed]",
+    ),
+    Mutant(
+        rule="what was acknowledged before a group was reset holds no more",
+        file="topics/mongo_groups.py",
+        sound='{"$exists": True}, "resets": mine.resets}',
+        broken='{"$exists": True}}',
+        test="tests/integration/test_topic_groups.py::"
+        "test_what_was_acknowledged_before_a_reset_holds_no_more",
+    ),
+    Mutant(
+        rule="a message is published in the transaction of its outcome",
+        file="stores/mongo_effects.py",
+        sound="                await target.bulk_write(some, ordered=False, session=session)\n",
+        broken="                apart = None if database == STATE else session\n"
+        "                await target.bulk_write(some, ordered=False, session=apart)\n",
+        test="tests/contract/test_effects.py::test_a_message_and_a_write_go_together",
+    ),
+    Mutant(
+        rule="one message of a key is out at a time",
+        file="topics/holdings.py",
+        sound="        if len(queue) == 1 and out is None:\n",
+        broken="        if len(queue) == 1:\n",
+        test="tests/unit/topics/test_holdings.py::test_what_is_read_while_one_of_its_key_is_out_waits",
+    ),
+    Mutant(
+        rule="a share's position stays before what is not acknowledged",
+        file="topics/holdings.py",
+        sound="        position = self.open[0] - 1 if self.open else self.read\n",
+        broken="        position = self.read\n",
+        test="tests/unit/topics/test_holdings.py::test_shares_that_go_from_hand_to_hand_lose_and_repeat_nothing",
+    ),
+    Mutant(
+        rule="a member is not dead for the time in which nobody could look",
+        file="topics/silence.py",
+        sound="self._still.get(name, 0.0) + min(passed, most) if unmoved",
+        broken="self._still.get(name, 0.0) + passed if unmoved",
+        test="tests/unit/topics/test_silence.py::test_time_without_a_look_counts_for_little",
+    ),
+    Mutant(
+        rule="what was read too early to be sure of is read again",
+        file="sources/late_commits.py",
+        sound="            _append(early, Stretch(low, number, at))\n",
+        broken="            pass\n",
+        test="tests/unit/sources/test_late_commits.py::"
+        "test_every_number_is_read_if_it_is_committed_within_the_delay",
+    ),
 ]
 
 

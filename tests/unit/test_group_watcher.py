@@ -48,6 +48,8 @@ class Crashing(MemoryStore):
         step = next(self._plan, "")
         if step == "before":
             raise CrashError
+        for _ in range(5):
+            await asyncio.sleep(0)  # others go on while it is written
         added = await super().add(deliveries)
         if step == "after":
             raise CrashError

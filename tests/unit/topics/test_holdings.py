@@ -74,6 +74,21 @@ def test_one_of_a_key_is_out_at_a_time_and_others_go_on() -> None:
     assert following.message.offset == 2
 
 
+def test_what_is_read_while_one_of_its_key_is_out_waits() -> None:
+    """Nothing else of the key had been waiting."""
+    messages = topic(2, keys=1)
+    holdings = holding()
+    read(holdings, messages, at_once=1)
+    first = holdings.next()
+    assert first is not None
+    read(holdings, messages, at_once=1)
+    assert holdings.next() is None
+    done(holdings, first)
+    following = holdings.next()
+    assert following is not None
+    assert following.message.offset == 2
+
+
 def test_no_more_are_out_than_was_asked_for() -> None:
     """However many there are."""
     holdings = holding(prefetch=5)
