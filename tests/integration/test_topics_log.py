@@ -114,6 +114,18 @@ async def test_a_message_that_is_numbered_late_has_the_time_of_its_insert(
     assert abs(unknown.time - datetime.now(UTC)) < timedelta(minutes=5)
 
 
+async def test_a_copy_of_a_topic_has_the_numbers_of_the_first(log: MongoLog, state: State) -> None:
+    """Copied by any means, that is without its row: all of it is read, what comes next lies behind it. The
+    same where somebody has deleted the row."""
+    await log.publish(numbers(3))
+    await everything(log)
+    await (await state[collection_of(NAME)].aggregate([{"$out": collection_of("COPY")}])).to_list()
+    await state["topics"].delete_one({"_id": NAME})
+    for topic in (log, MongoLog(state, "COPY", StateOutage(None))):
+        await topic.publish(numbers(1, first=3))
+        assert [(one.id, one.offset) for one in await everything(topic)] == [(0, 1), (1, 2), (2, 3), (3, 4)]
+
+
 async def test_a_page_holds_no_more_than_was_asked_for(log: MongoLog) -> None:
     """And going on behind the last one misses nothing."""
     await log.publish(numbers(25))

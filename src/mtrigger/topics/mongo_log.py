@@ -40,6 +40,8 @@ AT_ONCE = 100_000
 
 _NEWEST = [("offset", DESCENDING)]
 
+_NUMBERED = {"offset": {"$gte": 1, "$lt": Int64(2**62)}}
+
 
 class MongoLog:
     """One topic of the state database `state`, whose client must decode dates as aware (`tz_aware=True`).
@@ -61,10 +63,16 @@ class MongoLog:
     async def open(self) -> None:
         await self._numberer.make_index()
         settings = retention_fields(Retention())
-        row = {**new_row(), **settings, "marks": [], "swept_at": None, "created_at": "$$NOW"}
+        row = {**new_row(await self._highest()), **settings, "marks": [], "swept_at": None}
+        row["created_at"] = "$$NOW"
         made = [{"$replaceWith": {"$mergeObjects": [row, "$$ROOT"]}}]  # a pipeline, for the server's own time
         with contextlib.suppress(DuplicateKeyError):  # another process made it in the same moment
             await self._rows.update_one({"_id": self.name}, made, upsert=True)
+
+    async def _highest(self) -> int:
+        """The highest number among the messages: those of a copy of another topic have theirs already."""
+        newest = await self._messages.find_one(_NUMBERED, {"offset": 1}, sort=_NEWEST)
+        return 0 if newest is None else int(newest["offset"])
 
     async def publish(self, messages: Sequence[Message]) -> int:
         await self.sweep()

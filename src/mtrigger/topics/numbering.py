@@ -62,9 +62,9 @@ _TIME: Mapping[str, Any] = {"$ifNull": ["$time", {"$cond": [_IS_TIMED, _INSERTED
 Pipeline = list[Mapping[str, Any]]
 
 
-def new_row() -> dict[str, Any]:
-    """The fields of a topic's row with which numbering begins."""
-    return {"next": Int64(1), "first": Int64(1), "numbering": [], "claim": None}
+def new_row(highest: int) -> dict[str, Any]:
+    """The fields of a topic's row with which numbering begins, behind the `highest` number that is given."""
+    return {"next": Int64(highest + 1), "first": Int64(1), "numbering": [], "claim": None}
 
 
 def claiming(topic: str, following: int, claim: ObjectId, limit: int) -> Pipeline:
