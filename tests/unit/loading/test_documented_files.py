@@ -1,4 +1,4 @@
-"""The examples of README.md: its source and its rules load as they stand there."""
+"""The files that README.md and docs/topics.md show: sources and rules load as they stand there."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,8 @@ import pytest
 from mtrigger.loading.source_files import load_sources
 from support.rules_folder import RulesFolder
 
-PAGE = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+PROJECT = Path(__file__).parents[3]
+PAGE = "".join((PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/topics.md"))
 EXAMPLES = re.findall(r"^```yaml\n(# \w+/[\w-]+\.yaml.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 SOURCES = [example for example in EXAMPLES if example.startswith("# sources/")]
 RULES = [example for example in EXAMPLES if example.startswith("# triggers/")]
@@ -22,7 +23,7 @@ def test_every_example_is_of_a_known_kind() -> None:
 
 
 @pytest.mark.parametrize("example", SOURCES)
-def test_a_source_of_the_page_loads(example: str, tmp_path: Path) -> None:
+def test_a_source_loads(example: str, tmp_path: Path) -> None:
     """As it stands there."""
     file = tmp_path / "soe-orders.yaml"
     file.write_text(example)
@@ -31,7 +32,7 @@ def test_a_source_of_the_page_loads(example: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("example", RULES)
-def test_a_rule_of_the_page_loads(folder: RulesFolder, example: str) -> None:
+def test_a_rule_loads(folder: RulesFolder, example: str) -> None:
     """As it stands there, with the template and the schema that it names."""
     (folder.directory / "templates").mkdir()
     (folder.directory / "templates" / "big-order.html.j2").write_text("<p>{{ document.amount }}</p>")
