@@ -28,6 +28,7 @@ from mtrigger.topics.mongo_groups import MongoGroups
 from mtrigger.topics.mongo_log import MongoLog
 from mtrigger.topics.opening import Opening
 from mtrigger.topics.registry import MongoTopics
+from mtrigger.topics.shares import SHARES
 
 GROUP = Group("ORDERS", "pricing")
 LEASE = 10.0
@@ -207,3 +208,46 @@ async def test_members_that_come_and_go_do_everything_in_order(
         assert world.repeated == 0
         assert world.doubtful == set()
         assert world.acked == world.keys.keys()
+
+
+async def test_a_member_that_was_not_heard_of_hands_out_nothing(
+    state: AsyncDatabase[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Well before others take it for dead, and until it knows that they have not."""
+    world = World(state, 1, deaths=True)
+    monkeypatch.setattr(membership, "clock", lambda: world.now)
+    await world.join()
+    (sim,) = world.members
+    assert sim.member.sure
+    world.now += LEASE * 0.7
+    assert not sim.member.sure
+    await sim.member.turn()
+    assert sim.member.sure
+
+
+async def test_what_is_not_stored_is_not_acknowledged(
+    state: AsyncDatabase[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who was taken for dead is told, and goes on as a new member."""
+    world = World(state, 1, deaths=True)
+    monkeypatch.setattr(membership, "clock", lambda: world.now)
+    await world.publish()
+    await world.join()
+    (sim,) = world.members
+    await sim.member.turn()
+    sim.holdings.arrived(0, await world.log.read(0, MESSAGES))
+    handed = sim.holdings.next()
+    assert handed is not None
+    groups = MongoGroups(state)
+    row = await groups.find(GROUP)
+    assert row is not None
+    (name,) = row.members
+    assert await groups.remove(GROUP, name)
+
+    acknowledging = asyncio.create_task(sim.member.acknowledge(handed))
+    await asyncio.sleep(0)
+    await sim.member.turn()
+    with pytest.raises(AckLostError, match="silent for longer than its lease"):
+        await acknowledging
+    await sim.member.turn()
+    assert len(sim.holdings) == SHARES
