@@ -28,8 +28,9 @@ from mtrigger.reading.large_events import LARGEST_KEY
 from mtrigger.reading.stream import MAX_AWAIT_MS, Batch, ChangeStream, StreamPosition
 from mtrigger.stores.base import Checkpoint, Store
 from mtrigger.stores.gaps import Gap
+from mtrigger.stream_loops import Loops, run_loops
 from mtrigger.supervision.outages import Outage, heed_cancellation
-from mtrigger.supervision.supervising import part, pause, until, until_any
+from mtrigger.supervision.supervising import part, pause, until_any
 
 log = logging.getLogger(__name__)
 
@@ -104,19 +105,8 @@ class Watcher:
 
     async def run(self) -> None:
         """Watch until `stop`. Raises PositionError, DeploymentError, or what else ended a loop."""
-        async with asyncio.TaskGroup() as tasks:
-            reading = tasks.create_task(part("reader", self._read()), name="reader")
-            planning_ = tasks.create_task(part("planner", self._plan()), name="planner")
-            keeping = tasks.create_task(part("checkpoint writer", self._keep_position()), name="checkpoint")
-            try:
-                await until(self._stopping, (reading, planning_, keeping))
-            finally:
-                self._stopping.set()  # also when a part has died: a loop may have missed its cancellation
-            await asyncio.wait({reading}, timeout=2 * MAX_AWAIT_MS / 1000)
-            reading.cancel()
-            await self._queue.join()
-            planning_.cancel()
-            keeping.cancel()
+        loops = Loops(self._read(), self._plan(), self._keep_position())
+        await run_loops(loops, self._queue, self._stopping, 2 * MAX_AWAIT_MS / 1000)
         await part("checkpoint writer", self._save())
 
     # -- reader ------------------------------------------------------------------------------------------

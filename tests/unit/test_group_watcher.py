@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo import AsyncMongoClient
 
+from mtrigger.consuming.group_topic import GroupTopic
 from mtrigger.consuming.group_watcher import GroupWatcher
 from mtrigger.deliveries import Delivery
 from mtrigger.matching import Matcher
@@ -124,9 +125,8 @@ async def _consume(messages: int, lengths: list[int], plan: list[str]) -> None:
         stored = await store.checkpoint(GROUP.stream)
         assert stored is not None
         topic.finished.clear()
-        watcher = GroupWatcher(
-            GROUP, topic, Listener(), (client, "state"), store, take, stored, Matcher([RULE])
-        )
+        source = GroupTopic(GROUP, topic, Listener(), client, "state")
+        watcher = GroupWatcher(source, store, take, stored, Matcher([RULE]))
         running = asyncio.create_task(watcher.run())
         finished = asyncio.create_task(topic.finished.wait())
         await asyncio.wait({running, finished}, return_when=asyncio.FIRST_COMPLETED)

@@ -9,11 +9,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from bson.timestamp import Timestamp
-from pymongo import AsyncMongoClient
 
+from mtrigger.consuming.group_topic import GroupTopic
 from mtrigger.consuming.standing import begun_anew, is_whole, missed
 from mtrigger.consuming.starting import place_of
 from mtrigger.events import ChangeEvent
@@ -22,12 +21,11 @@ from mtrigger.messages import Message
 from mtrigger.planner import HandOver, Planner
 from mtrigger.stores.base import Checkpoint, Store
 from mtrigger.stores.gaps import Gap
+from mtrigger.stream_loops import Loops, run_loops
 from mtrigger.supervision.outages import heed_cancellation
 from mtrigger.supervision.steady_time import clock
-from mtrigger.supervision.supervising import part, pause, until, until_any
-from mtrigger.topics.bell import Listener
-from mtrigger.topics.log import TopicLog
-from mtrigger.topics.message_events import Group, Place, event_of
+from mtrigger.supervision.supervising import part, pause, until_any
+from mtrigger.topics.message_events import Place, event_of
 
 log = logging.getLogger(__name__)
 
@@ -59,24 +57,19 @@ class GroupWatcher:
 
     def __init__(
         self,
-        group: Group,
-        topic: TopicLog,
-        listener: Listener,
-        state: tuple[AsyncMongoClient[dict[str, Any]], str],
+        source: GroupTopic,
         store: Store,
         hand_over: HandOver,
         checkpoint: Checkpoint,
         matcher: Matcher,
     ) -> None:
-        """`listener` hears what is published in `topic`, which lies in `state`: a deployment and a database
-        of it."""
-        client, self._database = state
-        self._group = group
-        self._topic = topic
-        self._listener = listener
+        self._group = source.group
+        self._topic = source.log
+        self._listener = source.listener
+        self._database = source.database
         self._store = store
         self._checkpoint = checkpoint
-        self._planner = Planner(client, store, hand_over, checkpoint, matcher)
+        self._planner = Planner(source.client, store, hand_over, checkpoint, matcher)
         self._queue: asyncio.Queue[_Batch] = asyncio.Queue(WAITING_BATCHES)
         self._place = self._saved = place_of(checkpoint)
         self._moved = asyncio.Event()
@@ -94,19 +87,8 @@ class GroupWatcher:
 
     async def run(self) -> None:
         """Watch until `stop`. Raises what ended a loop."""
-        async with asyncio.TaskGroup() as tasks:
-            reading = tasks.create_task(part("reader", self._read()), name="reader")
-            planning = tasks.create_task(part("planner", self._plan()), name="planner")
-            keeping = tasks.create_task(part("checkpoint writer", self._keep_position()), name="checkpoint")
-            try:
-                await until(self._stopping, (reading, planning, keeping))
-            finally:
-                self._stopping.set()  # also when a part has died: a loop may have missed its cancellation
-            await asyncio.wait({reading}, timeout=STOP_SECONDS)
-            reading.cancel()
-            await self._queue.join()
-            planning.cancel()
-            keeping.cancel()
+        loops = Loops(self._read(), self._plan(), self._keep_position())
+        await run_loops(loops, self._queue, self._stopping, STOP_SECONDS)
         await part("checkpoint writer", self._save())
 
     # -- reader ------------------------------------------------------------------------------------------
@@ -155,8 +137,8 @@ class GroupWatcher:
         log.warning("%s. Going on with the oldest one there is.", why)
         # Named by where it begins, so that a crash before the position moves repeats it, but not twice.
         since = Timestamp(int(self._checkpoint.updated_at.timestamp()), place.offset % 2**32)
-        until = Timestamp(int(datetime.now(UTC).timestamp()), 0)
-        gap = Gap(self._group.stream, since, max(since, until), why, "retention", datetime.now(UTC))
+        passed = Timestamp(int(datetime.now(UTC).timestamp()), 0)
+        gap = Gap(self._group.stream, since, max(since, passed), why, "retention", datetime.now(UTC))
         await self._store.gaps.record(gap)
 
     # -- planner -----------------------------------------------------------------------------------------

@@ -5,11 +5,9 @@ error; a stop in good order loses and repeats nothing.
 """
 
 import logging
-from typing import Any
-
-from pymongo import AsyncMongoClient
 
 from mtrigger.actions.breakers import Breakers
+from mtrigger.consuming.group_topic import GroupTopic
 from mtrigger.consuming.group_watcher import GroupWatcher
 from mtrigger.consuming.starting import place_of
 from mtrigger.dispatcher import Dispatcher
@@ -18,9 +16,6 @@ from mtrigger.reading.lookups import Documents
 from mtrigger.rules_in_force import InForce
 from mtrigger.stream_work import StreamWork
 from mtrigger.supervision.stopping import Stop
-from mtrigger.topics.bell import Listener
-from mtrigger.topics.log import TopicLog
-from mtrigger.topics.message_events import Group
 
 log = logging.getLogger(__name__)
 
@@ -31,34 +26,25 @@ class GroupWork:
 
     def __init__(
         self,
-        group: Group,
-        topic: TopicLog,
-        listener: Listener,
-        state: tuple[AsyncMongoClient[dict[str, Any]], str],
+        source: GroupTopic,
         stream: Owned,
         drain: float,
         breakers: Breakers,
     ) -> None:
-        """`listener` and `state` are as for `GroupWatcher`, `drain` as for `StreamWork`."""
-        self._group = group
-        self._topic = topic
-        self._listener = listener
-        self._state = state
+        """`drain` is as for `StreamWork`."""
+        self._source = source
         self._stream = stream
-        complete = Documents(state[0]).complete
-        self._dispatcher = Dispatcher(stream.store, group.stream, breakers, complete)
+        complete = Documents(source.client).complete
+        self._dispatcher = Dispatcher(stream.store, source.group.stream, breakers, complete)
         self._work = StreamWork(stream, self._dispatcher, drain)
 
     async def start(self, rules: InForce) -> None:
         """Load what is owed, before anything is read."""
-        mine = rules.of_group(self._group)
+        mine = rules.of_group(self._source.group)
         await self._dispatcher.serve(mine.runners, rules.matcher)
         await self._dispatcher.load()
         self._watcher = GroupWatcher(
-            self._group,
-            self._topic,
-            self._listener,
-            self._state,
+            self._source,
             self._stream.store,
             self._dispatcher.take,
             self._stream.checkpoint,
@@ -68,7 +54,7 @@ class GroupWork:
 
     async def use(self, rules: InForce) -> None:
         """Go on with other rules."""
-        mine = rules.of_group(self._group)
+        mine = rules.of_group(self._source.group)
         await self._dispatcher.serve(mine.runners, rules.matcher)
         self._watcher.use(mine.matcher)
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 
 from mtrigger.actions.breakers import Breakers
+from mtrigger.consuming.group_topic import GroupTopic
 from mtrigger.consuming.group_work import GroupWork
 from mtrigger.consuming.starting import GroupStarting
 from mtrigger.deployment.connecting import Deployment
@@ -117,12 +118,12 @@ class Groups:
         state, settings = self._state, self._settings
         topic = state.topics.log(group.topic)
         starting = GroupStarting(group, self._wanted[group], topic, state.store, self._deployment)
-        where = (state.client, state.database)
         async with owned(state.store, starting.place, settings.lease, own.requested) as stream:
             if stream is None:
                 return
             with self._bell.listening(group.topic) as listener:
-                work = GroupWork(group, topic, listener, where, stream, settings.drain, self._breakers)
+                source = GroupTopic(group, topic, listener, state.client, state.database)
+                work = GroupWork(source, stream, settings.drain, self._breakers)
                 await self._rules.begin(work)
                 try:
                     async with counted(stream.store, stream.checkpoint):
