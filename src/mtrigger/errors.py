@@ -78,9 +78,8 @@ class PositionError(MtriggerError):
 
 
 class GroupError(MtriggerError):
-    """A group of a topic belongs to rules, or to members from Python: one cannot have the other's."""
-
-    exit_code = 75
+    """A group of a topic is not there, or belongs to rules or to members from Python, and one cannot have the
+    other's."""
 
 
 class AckLostError(Exception):
