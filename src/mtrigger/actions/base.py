@@ -51,6 +51,15 @@ class Work:
     depth: int = 0
     through: tuple[str, ...] = ()
 
+    @property
+    def subject(self) -> Any:
+        """What it is about: the `_id` of the document, the key of the message; None for several documents,
+        and for a message without a key."""
+        if self.several:
+            return None
+        message = self.scope.get("message")
+        return self.scope["event"]["key"].get("_id") if message is None else message["key"]
+
 
 @dataclass(frozen=True, slots=True)
 class Preview:

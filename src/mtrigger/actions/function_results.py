@@ -28,7 +28,7 @@ def effect_of(result: Any, work: Work, target: str, into: str, *, upsert: bool) 
         raise PermanentError(
             f"{target} returned {type(result).__name__}: with `into`, it returns a mapping of fields, or None"
         )
-    key = result["_id"] if "_id" in result else _subject(work)
+    key = result.get("_id", work.subject)
     if key is None or isinstance(key, list):
         raise PermanentError(f"{target} has to say which document is meant: return its `_id`, too")
     fields = {name: value for name, value in result.items() if name != "_id"}
@@ -39,14 +39,6 @@ def effect_of(result: Any, work: Work, target: str, into: str, *, upsert: bool) 
     database, _, collection = into.partition(".")
     value = {"$set": fields} if fields else {"$setOnInsert": {"_id": key}}
     return Effect(database, collection, "update", {"_id": {"$eq": key}}, value, upsert=upsert)
-
-
-def _subject(work: Work) -> Any:
-    """The `_id` of what the event is about; None where there are several documents."""
-    if work.several:
-        return None
-    message = work.scope.get("message")
-    return work.scope["event"]["key"].get("_id") if message is None else message["key"]
 
 
 def _check(fields: Mapping[str, Any], target: str) -> None:

@@ -78,7 +78,7 @@ class Publish:
             raise PermanentError(f"topic: {mistake}")
         message = Message(
             id=work.delivery_id,
-            key=filled("key", self._key, scope) if self._key is not None else _subject(work),
+            key=filled("key", self._key, scope) if self._key is not None else work.subject,
             time=work.scope["now"],
             headers={name: filled("headers", text.render, scope) for name, text in self._headers.items()},
             body=filled("message", self._body, scope) if self._body is not None else _body(work),
@@ -107,14 +107,6 @@ def _body(work: Work) -> Any:
         return {name: work.scope[name] for name in _OF_SEVERAL}
     message = work.scope.get("message")
     return work.scope["document"] if message is None else message["body"]
-
-
-def _subject(work: Work) -> Any:
-    """The key of a message where the rule does not say: what its order is to be kept for."""
-    if work.several:
-        return None
-    message = work.scope.get("message")
-    return work.scope["event"]["key"].get("_id") if message is None else message["key"]
 
 
 def _source(work: Work) -> dict[str, Any]:
