@@ -1,6 +1,5 @@
 """`mtrigger source`: check sources, read them, look where they stand, begin anew."""
 
-import asyncio
 import os
 import sys
 from pathlib import Path
@@ -66,9 +65,10 @@ def list_sources(*, as_json: bool, **given: Any) -> None:
     """List all sources that were ever read: who reads them, where each of their tables stands, what is
     wrong."""
     from mtrigger.cli.addresses import addresses
+    from mtrigger.cli.connecting import run as run_command
     from mtrigger.cli.source_places import listed, shown
 
-    documents = asyncio.run(listed(addresses(given["uri"], given["state_uri"], given["state_db"])))
+    documents = run_command(listed(addresses(given["uri"], given["state_uri"], given["state_db"])))
     click.echo(shown(documents, as_json=as_json))
 
 
