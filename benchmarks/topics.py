@@ -178,7 +178,7 @@ def measure(sizes: Sizes) -> Iterator[Row]:
         "insert_many and watch(), its position stored after each 100",
         member,
         stored,
-        at_least=0.4,
+        at_least=0.5,
         unit="messages/s",
     )
 
