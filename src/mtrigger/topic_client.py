@@ -98,12 +98,11 @@ class Topic:
 
     async def close(self) -> None:
         """End all consumers, and the connections."""
-        if self._ringing is None:
-            await self._end()
-            return
-        self._ringing.cancel()
-        await asyncio.wait([self._ringing])
-        self._ringing = None
+        if self._ringing is not None:
+            self._ringing.cancel()
+            await asyncio.wait([self._ringing])
+            self._ringing = None
+        await self._end()  # a task that is cancelled before its first step has done nothing
 
     async def _ring(self, bell: Bell) -> None:
         """Ring until `close`, or until the event loop ends; then nothing stays open."""

@@ -263,3 +263,12 @@ async def test_what_cannot_be_is_refused(topic: mtrigger.Topic, monkeypatch: pyt
     with pytest.raises(SettingsError, match="MTRIGGER_STATE_URI"):
         mtrigger.topic("ORDERS")
     assert repr(mtrigger.topic("ORDERS", uri="mongodb://u:secret@x")) == "Topic('ORDERS')"
+
+
+async def test_what_is_closed_before_it_began_stays_closed() -> None:
+    """A consumer that nobody has asked for a message ends with its topic."""
+    topic = mtrigger.topic("ORDERS", uri="mongodb://127.0.0.1:9")
+    messages = topic.consume(group="pricing")
+    await topic.close()
+    assert messages.closed
+    assert [message async for message in messages] == []
