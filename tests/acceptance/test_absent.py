@@ -227,7 +227,7 @@ async def test_explain_says_when_it_fires(shop: Shop) -> None:
     shop.rule("first", "on: {collection: SHOP.readings}\nfire: once\ndo: {log: x}\n")
     text = shop.run("explain", "--rules", "triggers/").stdout
     assert "when nothing of this has come for one and the same device.id for 90s" in text, text
-    assert "once for each document, for ever" in text
+    assert "once for each document (or message), for ever" in text
     assert "resolved-webhook" in text
     found = json.loads(shop.run("explain", "--rules", "triggers/", "--json").stdout)
     rules = {rule["name"]: rule for rule in found["rules"]}
