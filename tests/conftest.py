@@ -5,6 +5,7 @@ tests of a worker and must not be reconfigured.
 """
 
 import gc
+import signal
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
@@ -136,6 +137,13 @@ def mtrigger_command(tmp_path: Path) -> Iterator[MtriggerCommand]:
         yield command
     finally:
         command.end_all()
+
+
+def pytest_configure() -> None:
+    """What tests start heeds Ctrl-C, also where a shell runs the tests in its background: it lets everything
+    there ignore that signal, and processes inherit it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _has_mongod(item: pytest.Item | None) -> bool:
