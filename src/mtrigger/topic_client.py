@@ -56,7 +56,8 @@ def topic(name: str, *, uri: str = "", state_db: str = "") -> "Topic":
     address = uri or environ.get("MTRIGGER_STATE_URI", "") or environ.get("MTRIGGER_URI", "")
     if not address:
         raise SettingsError(
-            "say where the topic is: topic(name, uri='mongodb://…'), or the variable MTRIGGER_STATE_URI"
+            "say where the topic is: topic(name, uri='mongodb://…'), or the variable MTRIGGER_URI "
+            "(MTRIGGER_STATE_URI, where the state is kept elsewhere)"
         )
     database = state_db or environ.get("MTRIGGER_STATE_DB", "") or "mtrigger"
     Settings(rules=Path(), state_uri=address, state_db=database)  # checks them

@@ -116,7 +116,9 @@ def test_what_cannot_be_is_told(terminal: Terminal) -> None:
     assert "did you mean ORDERS?" in terminal.run("tail", "ORDER", code=1).stderr
     assert "did you mean `beginning`?" in terminal.run("tail", "ORDERS", "--from", "begin", code=2).stderr
     assert """write '"hello"'""" in terminal.run("publish", "ORDERS", "hello", code=2).stderr
-    assert "line 3 is not JSON" in terminal.run("publish", "ORDERS", stdin="2\n3\n{", code=2).stderr
+    said = terminal.run("publish", "ORDERS", stdin="2\n3\n{", code=2).stderr
+    assert "line 3 is not JSON" in said
+    assert "2 before it were published" in " ".join(said.split())
     assert [one["body"] for one in terminal.lines("ORDERS")] == [1, 2, 3]
     assert "no name of a topic" in terminal.run("publish", "a b", "1", code=64).stderr
     assert "no offset 9 yet" in terminal.run("tail", "ORDERS", "--from", "offset:9", code=78).stderr

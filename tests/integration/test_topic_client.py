@@ -260,7 +260,7 @@ async def test_what_cannot_be_is_refused(topic: mtrigger.Topic, monkeypatch: pyt
         await topic.publish(object())
     for variable in ("MTRIGGER_STATE_URI", "MTRIGGER_URI"):
         monkeypatch.delenv(variable, raising=False)
-    with pytest.raises(SettingsError, match="MTRIGGER_STATE_URI"):
+    with pytest.raises(SettingsError, match="the variable MTRIGGER_URI"):
         mtrigger.topic("ORDERS")
     assert repr(mtrigger.topic("ORDERS", uri="mongodb://u:secret@x")) == "Topic('ORDERS')"
 

@@ -7,10 +7,11 @@ Promises: nothing is fetched from anywhere; no document can keep the engine busy
 """
 
 import functools
+import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from bson.decimal128 import Decimal128
@@ -19,6 +20,9 @@ from mtrigger.conditions.regex_tree import RegexError
 from mtrigger.conditions.regexes import compiled, pattern
 from mtrigger.errors import PermanentError
 from mtrigger.templates.values import printed
+
+if TYPE_CHECKING:  # the validator is loaded when a rule names a schema
+    from jsonschema import ValidationError
 
 Schema = Mapping[str, Any]
 Place = tuple[str | int, ...]
@@ -74,7 +78,7 @@ def checked_by(schema: Schema) -> Callable[[Mapping[str, Any]], None]:
         except RecursionError as error:
             raise PermanentError("the message's body is nested too deeply for its schema") from error
         if errors:
-            told = [f"{error.json_path}: {_short(error.message)}" for error in errors[:MOST_TOLD]]
+            told = [f"{error.json_path}: {_short(_told(error))}" for error in errors[:MOST_TOLD]]
             more = [f"and {len(errors) - MOST_TOLD} more"] if len(errors) > MOST_TOLD else []
             raise PermanentError(f"the message's body does not meet the schema: {'; '.join([*told, *more])}")
 
@@ -186,6 +190,13 @@ def _as_json(value: Any) -> Any:
         number = value.to_decimal() if isinstance(value, Decimal128) else Decimal(str(value))
         return _Number(number) if number.is_finite() else str(number)
     return str(printed(value))
+
+
+def _told(error: "ValidationError") -> str:
+    """Its message, in which null, true and false are not called as in Python."""
+    if error.instance is None or isinstance(error.instance, bool):
+        return f"{json.dumps(error.instance)}{error.message.removeprefix(repr(error.instance))}"
+    return error.message
 
 
 def _short(message: str) -> str:

@@ -62,8 +62,10 @@ def run(
 @source.command("list")
 @together(address_options, json_option)
 def list_sources(*, as_json: bool, **given: Any) -> None:
-    """List all sources that were ever read: who reads them, where each of their tables stands, what is
-    wrong."""
+    """List all sources that were ever read.
+
+    Who reads them, where each of their tables stands, and what is wrong.
+    """
     from mtrigger.cli.addresses import addresses
     from mtrigger.cli.connecting import run as run_command
     from mtrigger.cli.source_places import listed, shown

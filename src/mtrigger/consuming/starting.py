@@ -33,7 +33,9 @@ class GroupStarting:
             return stored
         offset = await self.topic.position(parse_start(self.start))
         waiting = max(0, (await self.topic.extent()).next - 1 - offset)
-        log.info("the group is new and begins at %s: %d messages to read", self.start, waiting)
+        name, topic = self.group.name, self.group.topic
+        said = "the group %s of the topic %s is new and begins at %s: %d to come"
+        log.info(said, name, topic, self.start, waiting)
         token, now = Place(0, offset).token, datetime.now(UTC)
         cluster = self.deployment
         first = Checkpoint(self.group.stream, token, cluster.now, cluster.cluster_id, "", now)

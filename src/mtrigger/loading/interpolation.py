@@ -50,18 +50,21 @@ def _fill_scalar(scalar: Scalar, surroundings: Surroundings, report: Report) -> 
     text = ""
     fills: list[Fill] = []
     end = 0
+    missing = False
     for match in _PLACEHOLDER.finditer(scalar.raw):
         text += scalar.raw[end : match.start()]
         end = match.end()
         found = _meaning(match, surroundings)
         if isinstance(found, _Missing):
             report.add(place_of(scalar, match.start()), found.message)
-            found = _Found("", secret=False)
+            found, missing = _Found("", secret=False), True
         if found.secret:
             report.hide(found.text, match[0])
         fills.append(Fill(match[0], match.start(), len(text), len(text) + len(found.text), found.secret))
         text += found.text
     text += scalar.raw[end:]
+    if missing:
+        report.give_up(scalar.place)
     whole = len(fills) == 1 and fills[0].raw == scalar.raw and not fills[0].raw.startswith("$$")
     return replace(scalar, value=FilledText(text) if whole else text, fills=tuple(fills))
 

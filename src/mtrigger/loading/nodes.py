@@ -167,6 +167,12 @@ class Report:
     def __init__(self) -> None:
         self._mistakes: dict[tuple[str, int, int], list[Mistake]] = {}
         self._hidden: dict[str, str] = {}
+        self._unfilled: set[Place] = set()
+
+    def give_up(self, place: Place) -> None:
+        """What stands at `place` could not be filled in, which is reported: what else is wrong there follows
+        from that, and is not."""
+        self._unfilled.add(place)
 
     def hide(self, value: str, raw: str) -> None:
         """From now on messages show `raw` where they would show `value`."""
@@ -177,6 +183,8 @@ class Report:
     def add(self, place: Place, message: str, about: "Node | None" = None) -> None:
         """Report `message` at `place`; without its reason if that quotes a part of what filled in the value
         it is `about`: a piece of a secret is a secret too."""
+        if place in self._unfilled:
+            return
         if isinstance(about, Scalar) and any(word in message for word in _words_from_outside(about)):
             message = f"this is not right once {about.raw} is filled in (saying why would show it)"
         self.add_at(place.source.name, place.line, place.column, message)

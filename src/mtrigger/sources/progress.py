@@ -56,5 +56,6 @@ def line_of(step: Step, seconds: float) -> str:
     """A step in words, `seconds` after its pass began."""
     rate = f", {step.rows / seconds:,.0f} rows/s" if seconds >= 1 else ""
     of = f" of about {step.expected:,}" if step.expected and not step.last else ""
+    noun = "row" if step.rows == 1 and not of else "rows"
     done = "all there is" if step.last else "reading on"
-    return f"{step.table}: {step.rows:,}{of} rows{rate}, {done}"
+    return f"{step.table}: {step.rows:,}{of} {noun}{rate}, {done}"

@@ -103,6 +103,13 @@ def test_numbers_are_told_as_numbers() -> None:
         check({"a": Decimal128(Decimal("0.25"))})
 
 
+@pytest.mark.parametrize(("value", "said"), [(None, "null"), (True, "true")], ids=["null", "true"])
+def test_what_json_calls_otherwise_is_called_so(value: object, said: str) -> None:
+    """Whoever reads it need not know Python."""
+    with pytest.raises(PermanentError, match=rf"\$\.a: {said} is not of type 'number'"):
+        checked_by({"properties": {"a": {"type": "number"}}})({"a": value})
+
+
 def test_no_text_can_keep_it_busy() -> None:
     """A pattern that takes a backtracking engine for ever."""
     assert not fits("a" * 5_000 + "!", {"pattern": "^(a+)+$"})

@@ -87,6 +87,21 @@ def test_what_cannot_be_filled_in_is_a_mistake_at_its_place(
 
 
 @pytest.mark.parametrize(
+    "action",
+    [
+        "webhook: {url: '${MISSNG}'}",
+        "webhook: {url: 'http://a', timeout: '${MISSNG}'}",
+        "email: {to: '${MISSNG}', subject: a, text: b}",
+        "email:\n      to: ${MISSNG}\n      subject: a\n      text: b",
+    ],
+)
+def test_what_follows_from_an_unset_variable_is_not_told_beside_it(folder: RulesFolder, action: str) -> None:
+    """Setting the variable is the one thing to do."""
+    (told,) = folder.mistakes_in(f"on: {{collection: a.b}}\ndo:\n  - {action}\n", {"MISSING": "x"})
+    assert told.endswith("`MISSNG` is not set; did you mean `MISSING`?")
+
+
+@pytest.mark.parametrize(
     "rule",
     [
         "name: '${S}!'\non: {collection: a.b}\ndo: [{log: x}]",

@@ -17,7 +17,9 @@ if TYPE_CHECKING:  # the driver is loaded when the command runs
 @click.argument("name", required=False, default="")
 @together(address_options, json_option)
 def groups(*, name: str, as_json: bool, **given: str) -> None:
-    """List the groups of all topics, or of one: those of rules, and those of members in Python.
+    """List the groups of topics, and where each stands.
+
+    Of all topics or of one: groups of rules, and those of members in Python.
 
     POSITION is the offset up to which everything is done; LAG how many messages are behind it. (Members may
     have done some of these already.)

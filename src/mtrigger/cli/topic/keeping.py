@@ -23,10 +23,10 @@ NO_LIMIT = "none"
 @click.option("--max-size", metavar=f"[SIZE|{NO_LIMIT}]", help="Of how many bytes at most: 500MB, 1GB.")
 @together(address_options, json_option)
 def set_topic(*, name: str, keep: str | None, max_size: str | None, as_json: bool, **given: str) -> None:
-    """Say how long the messages of a topic are kept; make the topic, if it is not there.
+    """Say how long the messages of a topic are kept.
 
-    At first they are kept for 7 days, of any size. Their age counts from when they came, and the oldest go
-    first, at most once a minute.
+    Makes the topic, if it is not there. At first messages are kept for 7 days, of any size. Their age counts
+    from when they came, and the oldest go first, at most once a minute.
     """
     from mtrigger.cli.connecting import run
     from mtrigger.cli.output import print_json, say
@@ -86,7 +86,9 @@ def _size(text: str) -> int:
 @click.option("--yes", is_flag=True, default=False, help="Do not ask.")
 @together(address_options, json_option)
 def delete(*, name: str, group: str, yes: bool, as_json: bool, **given: str) -> None:
-    """Delete a topic with all its messages; its groups read what is published anew from the beginning.
+    """Delete a topic with all its messages.
+
+    Its groups stay, and get all that is published anew.
 
     With --group only where that group stands is forgotten, and its name is free. One that runs begins anew.
     """

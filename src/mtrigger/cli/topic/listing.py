@@ -14,7 +14,9 @@ from mtrigger.cli.topic.sizes import size_text
 @click.command("list")
 @together(address_options, json_option)
 def list_topics(*, as_json: bool, uri: str, state_uri: str, state_db: str) -> None:
-    """List all topics: how many messages, from which offset to which, how long they are kept."""
+    """List all topics.
+
+    How many messages each holds, from which offset to which, how long they are kept, and its groups."""
     from mtrigger.cli.connecting import run
     from mtrigger.cli.output import counted, print_json, say, table
 

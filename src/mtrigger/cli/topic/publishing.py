@@ -74,13 +74,16 @@ async def _publish(where: Addresses, name: str, portions: "Iterator[list[Message
         async with asyncio.timeout(WRITE_SECONDS):
             await log.open()
         count = new = 0
-        for portion in portions:
-            try:
+        try:
+            for portion in portions:
                 async with asyncio.timeout(WRITE_SECONDS):
                     new += await log.publish(portion)
-            except RefusedError as error:
-                raise MtriggerError(f"{error}; {new + error.published} others were published") from error
-            count += len(portion)
+                count += len(portion)
+        except RefusedError as error:
+            raise MtriggerError(f"{error}; {new + error.published} others were published") from error
+        except click.UsageError as error:
+            before = f"; {new} before it were published" if new else ""
+            raise click.UsageError(f"{error.message}{before}") from error
     return count, new
 
 

@@ -25,10 +25,10 @@ if TYPE_CHECKING:  # the driver is loaded when the command runs
 @click.option("--yes", is_flag=True, default=False, help="Do not ask.")
 @together(address_options, json_option)
 def reset(*, name: str, group: str, to: str, yes: bool, as_json: bool, **given: str) -> None:
-    """Let a group go on at another place of its topic, also while it runs.
+    """Let a group go on at another place of its topic.
 
-    What lies behind that place is done once more, also where it was done before: rules owe it anew. What is
-    passed over is listed by `mtrigger gaps`.
+    That may be while it runs. What lies behind that place is done once more, also where it was done before:
+    rules owe it anew. What is passed over is listed by `mtrigger gaps`.
     """
     from mtrigger.cli.connecting import run
     from mtrigger.cli.output import confirmed, print_json, say
