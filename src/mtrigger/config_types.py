@@ -139,6 +139,13 @@ def closest(word: str, known: Iterable[str]) -> str:
     return names[found[0]] if found else ""
 
 
+def one_collection(name: str) -> str:
+    """`name` if it is `database.collection`, the name of a single one."""
+    if "." not in name:
+        raise ValueError("write it as database.collection")
+    return valid_collection(name)
+
+
 def valid_collection(pattern: str) -> str:
     """`pattern` if it is `database.collection`, with `*` as a wildcard in either part (MongoDB's naming
     restrictions: https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions)."""

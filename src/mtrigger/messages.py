@@ -57,7 +57,7 @@ def name_mistake(topic: str) -> str:
         return ""
     return (
         f"{topic!r} is no name of a topic: letters, digits, `_`, `-` and single dots between them, "
-        f"{LONGEST_NAME} characters at most."
+        f"{LONGEST_NAME} characters at most"
     )
 
 

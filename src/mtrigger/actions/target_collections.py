@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from mtrigger.config_types import valid_collection
+from mtrigger.config_types import one_collection
 
 
 def _valid_target(namespace: str) -> str:
@@ -15,7 +15,7 @@ def _valid_target(namespace: str) -> str:
     database, _, collection = namespace.partition(".")
     if database in ("admin", "config", "local") or collection.startswith("system."):
         raise ValueError("this is MongoDB's own: nothing is written there")
-    return valid_collection(namespace)
+    return one_collection(namespace)
 
 
 TargetCollection = Annotated[str, AfterValidator(_valid_target)]

@@ -53,14 +53,18 @@ def _database(url: str) -> str:
 
 def parts(flow: Flow) -> Iterator[Edge]:
     """Edges between each collection or topic and the patterns that mean it, too: to a pattern that is read,
-    from one that is written."""
+    from one that is written, and both for one that is both."""
     written = {edge.end for edge in flow.edges}
+    read = {edge.start for edge in flow.edges}
     found = [node for node in flow.nodes if node.kind in ("collection", "topic")]
     for pattern in (node for node in found if "*" in node.title):
         for node in found:
-            if node.kind == pattern.kind and "*" not in node.title and _means(pattern, node.title):
-                ends = (pattern.id, node.id) if pattern.id in written else (node.id, pattern.id)
-                yield Edge(*ends, kind="part")
+            if node.kind != pattern.kind or "*" in node.title or not _means(pattern, node.title):
+                continue
+            if pattern.id in written:
+                yield Edge(pattern.id, node.id, kind="part")
+            if pattern.id in read:
+                yield Edge(node.id, pattern.id, kind="part")
 
 
 def _means(pattern: Node, name: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from mtrigger.config_types import Count, Flag, OneOrMore, valid_collection
+from mtrigger.config_types import Count, Flag, OneOrMore, one_collection, valid_collection
 from mtrigger.loading.quiet_models import Cron, Paths, Zone, valid_path
 from mtrigger.messages import name_mistake
 from mtrigger.quiet import CatchUp
@@ -50,7 +50,7 @@ class OnDefaults(_Model):
 def _one_collection(name: str) -> str:
     if "*" in name:
         raise ValueError("a query reads one collection: write its name without `*`")
-    return valid_collection(name)
+    return one_collection(name)
 
 
 def _valid_order(text: str) -> str:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from mtrigger.config_types import Count, Duration, Flag, OneOrMore, Timeout, valid_collection
+from mtrigger.config_types import Count, Duration, Flag, OneOrMore, Timeout, one_collection
 from mtrigger.loading.on_models import valid_name
 from mtrigger.loading.quiet_models import Zone
 from mtrigger.messages import name_mistake
@@ -30,14 +30,14 @@ def _not_empty(text: str) -> str:
 def _valid_into(name: str) -> str:
     if "*" in name:
         raise ValueError("rows go into one collection: write its name without `*`")
-    valid_collection(name.replace(TABLE, "t"))
+    one_collection(name.replace(TABLE, "t"))
     return name
 
 
 def _valid_topic(name: str) -> str:
     filled = name.replace(TABLE, "t")
     if mistake := name_mistake(filled):
-        raise ValueError(mistake.removeprefix(f"{filled!r} is ").removesuffix("."))
+        raise ValueError(mistake.removeprefix(f"{filled!r} is "))
     return name
 
 

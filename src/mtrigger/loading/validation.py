@@ -67,8 +67,7 @@ def explain(
     elif kind in ("literal_error", "enum"):
         report.add(value.place, _not_a_choice(value, detail.get("ctx", {})))
     elif kind == "value_error":
-        subject = f"{shown(value)}: " if isinstance(value, Scalar) else f"`{name}`: " if name else ""
-        report.add(value.place, f"{subject}{detail['ctx']['error']}", value)
+        report.add(value.place, _about(value, name, str(detail["ctx"]["error"])), value)
     elif kind == "greater_than_equal":
         report.add(value.place, f"`{name}` must be {detail['ctx']['ge']} or more, not {shown(value)}")
     else:
@@ -126,6 +125,16 @@ def _first_model(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for part in get_args(annotation) if (found := _first_model(part))), None)
+
+
+def _about(value: Node, name: str, sentence: str) -> str:
+    """`sentence`, with the value it is about in front unless it begins with that itself."""
+    if not isinstance(value, Scalar):
+        return f"`{name}`: {sentence}" if name else sentence
+    quoted = repr(value.value)
+    if sentence.startswith(f"{quoted} "):
+        return f"{shown(value)}{sentence.removeprefix(quoted)}"
+    return f"{shown(value)}: {sentence}"
 
 
 def _not_a_choice(value: Node, context: MappingABC[str, Any]) -> str:

@@ -200,6 +200,18 @@ def test_a_collection_among_those_of_a_pattern_leads_to_it(folder: RulesFolder) 
     ]
 
 
+def test_a_pattern_that_is_written_and_read_leads_both_ways(folder: RulesFolder) -> None:
+    """A rule of the pattern hears of the one collection, too, although a source writes to the pattern."""
+    folder.write("a.yaml", "on: {collection: a.b}\ndo: [{write: {into: erp.a, insert: {x: 1}}}]\n")
+    folder.write("b.yaml", "on: {collection: 'erp.*'}\ndo: [{log: x}]\n")
+    source = Source("s", Query(POSTGRESQL, ("soe.*",)), Destination("erp.{table}"))
+    flow = flow_of(folder.load().rules, [source])
+    assert {(edge.start, edge.end) for edge in flow.edges if edge.kind == "part"} == {
+        ("collection:erp.*", "collection:erp.a"),
+        ("collection:erp.a", "collection:erp.*"),
+    }
+
+
 def test_of_a_service_only_the_name_is_told() -> None:
     """Its address is a secret as a whole."""
     config = NotifyConfig.model_validate({"urls": ["tgram://s3cret/1"], "body": "x"})

@@ -86,7 +86,7 @@ into:
             FROM + "into: {collection: shop.orders, topic: ORDERS}",
             ["2:33: `collection` is there too; keep one of them"],
         ),
-        (FROM + "into: {collection: orders}", ["2:20: `orders`: write it as database.collection (a whole"]),
+        (FROM + "into: {collection: orders}", ["2:20: `orders`: write it as database.collection"]),
         (FROM + "into: {collection: 'shop.*'}", ["2:20: `shop.*`: rows go into one collection: write its"]),
         (
             FROM + "into: {topic: a b}",
