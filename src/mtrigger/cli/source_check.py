@@ -136,7 +136,8 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield printable(f"  {'wrong' if finding['grave'] else 'note'}: {of}{finding['text']}")
     for table in document["tables"]:
         count = f"about {table['rows']:,} rows" if table["rows"] is not None else "rows"
-        yield printable(f"  {table['table']}: {count} into {table['into']}; the first ones:")
+        shown = "; the first ones:" if table["first"] or table["rejected"] else ""
+        yield printable(f"  {table['table']}: {count} into {table['into']}{shown}")
         for row in table["first"]:
             yield f"    {pretty(row, '    ')}"
         for row in table["rejected"]:
